@@ -1,0 +1,3 @@
+//! lkm-judge
+
+#![forbid(unsafe_code)]

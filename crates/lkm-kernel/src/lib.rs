@@ -1,0 +1,3 @@
+//! lkm-kernel
+
+#![forbid(unsafe_code)]

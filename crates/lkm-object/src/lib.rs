@@ -1,0 +1,3 @@
+//! lkm-object
+
+#![forbid(unsafe_code)]

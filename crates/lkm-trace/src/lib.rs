@@ -1,0 +1,3 @@
+//! lkm-trace
+
+#![forbid(unsafe_code)]

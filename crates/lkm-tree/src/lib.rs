@@ -1,0 +1,3 @@
+//! lkm-tree
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Project tasks: set-up, module builds, the VM, comparisons.
+
+fn main() {}
