@@ -1,3 +1,50 @@
-//! Project tasks: set-up, module builds, the VM, comparisons.
+//! Project tasks, one row each: `cargo xtask TASK [ARGUMENT...]`.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod closure;
+mod cpio;
+mod kernel;
+#[allow(dead_code, reason = "its results are judged by the test tasks")]
+mod vm;
+mod vm_command;
+
+use std::process::ExitCode;
+
+/// What a task answers: its own exit status, or the reason why it could not run.
+type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
+
+/// A task: its name, its arguments and purpose in a line, and what it does.
+struct Task {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> Outcome,
+}
+
+/// Every task. A new one is a file of its own and a row here.
+const TASKS: &[Task] = &[Task {
+    name: "vm",
+    help: "[OPTION...] -- COMMAND...   run a command on a real kernel under QEMU",
+    run: vm_command::run,
+}];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some(task) = args
+        .first()
+        .and_then(|name| TASKS.iter().find(|t| t.name == *name))
+    else {
+        eprintln!("usage: cargo xtask TASK [ARGUMENT...]");
+        for task in TASKS {
+            eprintln!("  {:<10} {}", task.name, task.help);
+        }
+        return ExitCode::from(2);
+    };
+    match (task.run)(&args[1..]) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask {}: {error}", task.name);
+            ExitCode::from(2)
+        }
+    }
+}
