@@ -4,7 +4,9 @@
 
 mod closure;
 mod cpio;
+mod kbuild;
 mod kernel;
+mod paths;
 #[allow(dead_code, reason = "its results are judged by the test tasks")]
 mod vm;
 mod vm_command;
@@ -22,11 +24,18 @@ struct Task {
 }
 
 /// Every task. A new one is a file of its own and a row here.
-const TASKS: &[Task] = &[Task {
-    name: "vm",
-    help: "[OPTION...] -- COMMAND...   run a command on a real kernel under QEMU",
-    run: vm_command::run,
-}];
+const TASKS: &[Task] = &[
+    Task {
+        name: "modules",
+        help: "[--verbose]                  build the test modules with kbuild",
+        run: kbuild::task,
+    },
+    Task {
+        name: "vm",
+        help: "[OPTION...] -- COMMAND...   run a command on a real kernel under QEMU",
+        run: vm_command::run,
+    },
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -1,0 +1,139 @@
+//! `cargo xtask modules`: builds every C module of `modules/` out of tree, with kbuild, against
+//! the installed headers.
+//!
+//! All sources are copied (when they changed) into one flat directory under `target/modules`, so
+//! that exports of one are seen by another through a single modpost run, and so that kbuild's own
+//! time stamps make a second run cheap. Module names are therefore unique over all directories.
+
+use crate::kernel::target_directory;
+use crate::paths::{self, Headers};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// A module source: its name (file stem) and where it is.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub name: String,
+    pub path: PathBuf,
+}
+
+/// Where the built modules of a kernel are.
+pub fn built_dir(kernel: &Headers) -> PathBuf {
+    target_directory().join("modules").join(&kernel.release)
+}
+
+/// Every `modules/**/*.c`, by name. Two of one name are an error.
+pub fn sources() -> Result<Vec<Source>, Box<dyn std::error::Error>> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![paths::root().join("modules")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|e| e == "c") {
+                let name = path
+                    .file_stem()
+                    .map(|s| s.to_string_lossy().into_owned())
+                    .unwrap_or_default();
+                if let Some(twin) = found.insert(name.clone(), path.clone()) {
+                    return Err(
+                        format!("{} and {} share a name", path.display(), twin.display()).into(),
+                    );
+                }
+            }
+        }
+    }
+    Ok(found
+        .into_iter()
+        .map(|(name, path)| Source { name, path })
+        .collect())
+}
+
+/// Writes a file only when its text differs, so that time stamps stay.
+pub fn write_if_changed(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    if fs::read(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::write(path, text)
+}
+
+/// Runs kbuild in `dir`, which holds a Kbuild file. Sections that do not match and symbols that
+/// no kernel exports are part of what the modules test: they stay warnings.
+pub fn make(kernel: &Headers, dir: &Path, quiet: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let mut make = Command::new("make");
+    make.arg("-C")
+        .arg(&kernel.build)
+        .arg(format!("M={}", dir.display()))
+        .args(["-j2", "-k", "KBUILD_MODPOST_WARN=1", "modules"]);
+    let output = make.output().map_err(|e| format!("make: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("kbuild failed in {}:\n{text}", dir.display()).into());
+    }
+    if !quiet {
+        eprint!("{text}");
+    }
+    Ok(())
+}
+
+/// Builds all modules for a kernel and answers the directory of the `.ko` files.
+pub fn build(kernel: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let out = built_dir(kernel);
+    fs::create_dir_all(&out)?;
+    let sources = sources()?;
+    let mut kbuild = String::from("# written by cargo xtask modules\n");
+    for source in &sources {
+        kbuild.push_str(&format!("obj-m += {}.o\n", source.name));
+        write_if_changed(
+            &out.join(format!("{}.c", source.name)),
+            &fs::read(&source.path)?,
+        )?;
+    }
+    drop_stale(&out, &sources)?;
+    write_if_changed(&out.join("Kbuild"), kbuild.as_bytes())?;
+    make(kernel, &out, !verbose)?;
+    let missing: Vec<&str> = sources
+        .iter()
+        .filter(|s| !out.join(format!("{}.ko", s.name)).is_file())
+        .map(|s| s.name.as_str())
+        .collect();
+    if missing.is_empty() {
+        Ok(out)
+    } else {
+        Err(format!("not built: {}", missing.join(" ")).into())
+    }
+}
+
+/// Removes copies and modules whose source has gone.
+fn drop_stale(out: &Path, sources: &[Source]) -> std::io::Result<()> {
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        let ours = path.extension().is_some_and(|e| e == "c" || e == "ko");
+        let stem = path
+            .file_stem()
+            .map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let stem = stem.strip_suffix(".mod").unwrap_or(&stem);
+        if ours && !sources.iter().any(|s| s.name == stem) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The task.
+pub fn task(args: &[String]) -> crate::Outcome {
+    let kernel = paths::headers()?;
+    let verbose = args.iter().any(|a| a == "--verbose");
+    let out = build(&kernel, verbose)?;
+    println!(
+        "{} modules for {} in {}",
+        sources()?.len(),
+        kernel.release,
+        out.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
