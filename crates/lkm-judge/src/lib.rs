@@ -1,3 +1,4 @@
 //! lkm-judge
 
 #![forbid(unsafe_code)]
+pub mod why;
