@@ -194,7 +194,7 @@ events! {
     /// A kernel function was called for the first time in this run.
     16 Called { function: String, class: Class }
     /// A stub answered a call (each call, bounded by the writer).
-    17 Stub { function: String, answer: u64, tid: u32, site: Site }
+    17 Stub { function: String, answer: u64, /** The argument registers it was called with: an object handed to it may have been given away. */ args: Vec<u64>, tid: u32, site: Site }
     /// The load system call of a module returned (0 or a negative errno).
     18 LoadResult { module: String, errno: i64 }
     /// Init returned.
