@@ -1,3 +1,25 @@
-//! lkm-object
+//! A kernel module file: ELF, `.modinfo`, symbols, versions, parameters, exports, compression, signature, types.
+//!
+//! Everything here reads bytes and answers values; nothing opens, maps or runs
+//! anything. All input is
+//! treated as hostile: damage is an [`Error`], never a panic.
 
 #![forbid(unsafe_code)]
+
+mod bytes;
+pub mod compress;
+pub mod elf;
+mod error;
+pub mod exports;
+pub mod modinfo;
+pub mod module;
+pub mod params;
+pub mod signature;
+
+pub use compress::{DEFAULT_LIMIT, decompress};
+pub use elf::{Elf, Rela, Section, Symbol};
+pub use error::{Error, Result};
+pub use exports::Export;
+pub use modinfo::Modinfo;
+pub use module::ModuleFile;
+pub use params::Param;
