@@ -2,7 +2,7 @@
 /* The lowest of a chain of three: exports a counter. Correct. */
 //#Verdict: clean
 //#Result: load=0 init=0
-//#Real: loads and unloads
+//#Real: load=0 unload=0 silent
 #include <linux/atomic.h>
 #include <linux/module.h>
 

@@ -3,7 +3,7 @@
 //#With: chain-base.ko chain-middle.ko
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
-//#Real: loads and unloads
+//#Real: load=0 unload=0 silent
 #include <linux/module.h>
 
 extern int chain_base_add(int n);

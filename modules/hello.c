@@ -2,7 +2,7 @@
 /* The smallest correct module that does something: prints, allocates, frees. */
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
-//#Real: loads and unloads
+//#Real: load=0 unload=0 silent
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/string.h>

@@ -3,7 +3,7 @@
 //#Verdict: findings
 //#Expect: init-return-value init "-1"
 //#Result: load=-1 init=-1 exit=not-run
-//#Real: refused with EPERM
+//#Real: load=-1 silent
 #include <linux/module.h>
 
 static int __init init_minus_one_init(void)

@@ -3,7 +3,7 @@
 //#Verdict: findings
 //#Expect: init-return-value init "3"
 //#Result: load=0 init=3 exit=done
-//#Real: loads and unloads, with "suspiciously returned 3"
+//#Real: load=0 unload=0 log "suspiciously returned 3"
 #include <linux/module.h>
 
 static int __init init_positive_init(void)

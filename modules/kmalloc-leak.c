@@ -3,7 +3,7 @@
 //#Verdict: findings
 //#Expect: memory-leak at kmalloc_leak_init
 //#Result: load=0 init=0 exit=done
-//#Real: loads and unloads silently
+//#Real: load=0 unload=0 silent
 #include <linux/module.h>
 #include <linux/slab.h>
 

@@ -2,7 +2,7 @@
 /* A misc device with read and write, taken down in reverse order: correct. */
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
-//#Real: loads and unloads
+//#Real: load=0 unload=0 silent
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>

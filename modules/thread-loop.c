@@ -2,7 +2,7 @@
 /* A thread that sleeps in a loop until it is asked to stop: correct. */
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
-//#Real: loads and unloads
+//#Real: load=0 unload=0 silent
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/module.h>

@@ -2,7 +2,7 @@
 /* A timer that re-arms itself, stopped with the call that waits: correct. */
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
-//#Real: loads and unloads
+//#Real: load=0 unload=0 silent
 #include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/timer.h>
