@@ -1,0 +1,339 @@
+//! The files that the tools read and write, behind a small trait: the real
+//! file system, or a tree in memory ([`crate::fs_memory`]).
+//!
+//! A directory is opened once and its entries are reached relative to it, so
+//! that a rename in between cannot make one run look at two trees, and so that
+//! preloaded shims which redirect `open`, `opendir` and `stat` see every path.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags};
+
+use crate::errno::Errno;
+
+/// What a directory entry is, links followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    File,
+    Dir,
+    Other,
+}
+
+/// The part of `stat(2)` that matters here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stat {
+    pub kind: Kind,
+    /// The file type bits, as in `st_mode & S_IFMT`.
+    pub type_bits: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the last change of contents, in nanoseconds since the epoch.
+    pub mtime_ns: i128,
+    /// Time of the last change of the inode, in nanoseconds since the epoch.
+    pub ctime_ns: i128,
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// One name in a directory. The kind is unknown where the directory does not
+/// tell, and for links.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub name: Vec<u8>,
+    pub kind: Option<Kind>,
+}
+
+/// An opened file.
+pub trait OpenFile: Send {
+    fn stat(&self) -> Result<Stat, Errno>;
+    /// Reads at an offset; 0 bytes at the end.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno>;
+    /// The descriptor, where there is one, for `finit_module(2)`.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Fills the buffer, or fails with `ENODATA` at the end of the file.
+    fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<(), Errno> {
+        while !buf.is_empty() {
+            match self.read_at(buf, offset)? {
+                0 => return Err(Errno::ENODATA),
+                n => {
+                    buf = &mut buf[n..];
+                    offset += n as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All that is in it, up to `limit` bytes (else `EFBIG`).
+    fn read_all(&self, limit: u64) -> Result<Vec<u8>, Errno> {
+        let size = self.stat()?.size.min(limit);
+        // Files of /proc and /sys say 0 or a page, and hold something else.
+        let mut out = vec![0; usize::try_from(size).map_err(|_| Errno::EFBIG)?];
+        let mut len = 0;
+        loop {
+            if len == out.len() {
+                let mut probe = [0u8; 512];
+                let n = self.read_at(&mut probe, len as u64)?;
+                if n == 0 {
+                    return Ok(out);
+                }
+                if (len + n) as u64 > limit {
+                    return Err(Errno::EFBIG);
+                }
+                out.extend_from_slice(&probe[..n]);
+                len += n;
+                out.resize((len * 2).min(limit as usize).max(len), 0);
+                continue;
+            }
+            let n = self.read_at(&mut out[len..], len as u64)?;
+            if n == 0 {
+                out.truncate(len);
+                return Ok(out);
+            }
+            len += n;
+        }
+    }
+}
+
+/// An opened directory.
+pub trait OpenDir: Send + Sync {
+    /// All names but `.` and `..`, in the directory's own order.
+    fn entries(&self) -> Result<Vec<Entry>, Errno>;
+    fn dir(&self, name: &[u8]) -> Result<Box<dyn OpenDir>, Errno>;
+    fn file(&self, name: &[u8]) -> Result<Box<dyn OpenFile>, Errno>;
+    /// Follows links.
+    fn stat(&self, name: &[u8]) -> Result<Stat, Errno>;
+    /// Writes a new file with that content, safe on the disk when this
+    /// returns, under a name of its own: the temporary name.
+    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno>;
+    /// Gives a file its final name, replacing what had it.
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Errno>;
+    fn remove(&self, name: &[u8]) -> Result<(), Errno>;
+    /// Makes the renames last.
+    fn sync(&self) -> Result<(), Errno>;
+}
+
+/// A file system.
+pub trait Files: Sync {
+    fn open(&self, path: &[u8]) -> Result<Box<dyn OpenFile>, Errno>;
+    fn open_dir(&self, path: &[u8]) -> Result<Box<dyn OpenDir>, Errno>;
+    /// Follows links.
+    fn stat(&self, path: &[u8]) -> Result<Stat, Errno>;
+    /// `mkdir -p`.
+    fn make_dirs(&self, path: &[u8]) -> Result<(), Errno>;
+    /// Creates or truncates a file.
+    fn write(&self, path: &[u8], content: &[u8]) -> Result<(), Errno>;
+    /// The working directory.
+    fn cwd(&self) -> Result<Vec<u8>, Errno>;
+
+    /// The whole content of a file, up to `limit` bytes.
+    fn read(&self, path: &[u8], limit: u64) -> Result<Vec<u8>, Errno> {
+        self.open(path)?.read_all(limit)
+    }
+
+    /// The path from the root.
+    fn absolute(&self, path: &[u8]) -> Result<Vec<u8>, Errno> {
+        if path.starts_with(b"/") {
+            return Ok(path.to_vec());
+        }
+        let mut cwd = self.cwd()?;
+        cwd.push(b'/');
+        cwd.extend_from_slice(path);
+        Ok(cwd)
+    }
+}
+
+/// The file system of the machine.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct RealFiles;
+
+struct RealFile(OwnedFd);
+struct RealDir(OwnedFd);
+
+fn stat_of(st: &sys::Stat) -> Stat {
+    let kind = match FileType::from_raw_mode(st.st_mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        _ => Kind::Other,
+    };
+    let ns = |s: i128, n: i128| s * 1_000_000_000 + n;
+    Stat {
+        kind,
+        type_bits: st.st_mode & libc::S_IFMT,
+        size: u64::try_from(st.st_size).unwrap_or(0),
+        mtime_ns: ns(i128::from(st.st_mtime), i128::from(st.st_mtime_nsec)),
+        ctime_ns: ns(i128::from(st.st_ctime), i128::from(st.st_ctime_nsec)),
+        device: st.st_dev,
+        inode: st.st_ino,
+    }
+}
+
+impl OpenFile for RealFile {
+    fn stat(&self) -> Result<Stat, Errno> {
+        Ok(stat_of(&sys::fstat(&self.0)?))
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        loop {
+            match rustix::io::pread(&self.0, &mut *buf, offset) {
+                Err(rustix::io::Errno::INTR) => continue,
+                r => return Ok(r?),
+            }
+        }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+}
+
+const DIR_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+const FILE_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
+
+impl OpenDir for RealDir {
+    fn entries(&self) -> Result<Vec<Entry>, Errno> {
+        let mut out = Vec::new();
+        for e in sys::Dir::read_from(&self.0)? {
+            let e = e?;
+            let name = e.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match e.file_type() {
+                FileType::RegularFile => Some(Kind::File),
+                FileType::Directory => Some(Kind::Dir),
+                _ => None,
+            };
+            out.push(Entry {
+                name: name.to_vec(),
+                kind,
+            });
+        }
+        Ok(out)
+    }
+
+    fn dir(&self, name: &[u8]) -> Result<Box<dyn OpenDir>, Errno> {
+        Ok(Box::new(RealDir(sys::openat(
+            &self.0,
+            name,
+            DIR_FLAGS,
+            Mode::empty(),
+        )?)))
+    }
+
+    fn file(&self, name: &[u8]) -> Result<Box<dyn OpenFile>, Errno> {
+        Ok(Box::new(RealFile(sys::openat(
+            &self.0,
+            name,
+            FILE_FLAGS,
+            Mode::empty(),
+        )?)))
+    }
+
+    fn stat(&self, name: &[u8]) -> Result<Stat, Errno> {
+        Ok(stat_of(&sys::statat(&self.0, name, AtFlags::empty())?))
+    }
+
+    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let pid = rustix::process::getpid().as_raw_nonzero();
+        for attempt in 0..1000 {
+            let name = format!(".lkm-depmod.{pid}.{attempt}").into_bytes();
+            let fd = match sys::openat(&self.0, &name, flags, Mode::from(0o600)) {
+                Err(rustix::io::Errno::EXIST) => continue,
+                r => r?,
+            };
+            let written = write_all(fd.as_fd(), content)
+                .and_then(|()| Ok(sys::fchmod(&fd, Mode::from(mode))?))
+                .and_then(|()| Ok(sys::fsync(&fd)?));
+            if let Err(e) = written {
+                // What could not be written whole must not stay.
+                let _ = self.remove(&name);
+                return Err(e);
+            }
+            return Ok(name);
+        }
+        Err(Errno::EEXIST)
+    }
+
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Errno> {
+        Ok(sys::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    fn remove(&self, name: &[u8]) -> Result<(), Errno> {
+        Ok(sys::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        match sys::fsync(&self.0) {
+            // Some file systems have nothing to sync for a directory.
+            Err(rustix::io::Errno::INVAL) => Ok(()),
+            r => Ok(r?),
+        }
+    }
+}
+
+fn write_all(fd: BorrowedFd<'_>, mut content: &[u8]) -> Result<(), Errno> {
+    while !content.is_empty() {
+        match rustix::io::write(fd, content) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(0) => return Err(Errno::ENOSPC),
+            r => content = &content[r?..],
+        }
+    }
+    Ok(())
+}
+
+impl Files for RealFiles {
+    fn open(&self, path: &[u8]) -> Result<Box<dyn OpenFile>, Errno> {
+        Ok(Box::new(RealFile(sys::open(
+            path,
+            FILE_FLAGS,
+            Mode::empty(),
+        )?)))
+    }
+
+    fn open_dir(&self, path: &[u8]) -> Result<Box<dyn OpenDir>, Errno> {
+        Ok(Box::new(RealDir(sys::open(
+            path,
+            DIR_FLAGS,
+            Mode::empty(),
+        )?)))
+    }
+
+    fn stat(&self, path: &[u8]) -> Result<Stat, Errno> {
+        Ok(stat_of(&sys::stat(path)?))
+    }
+
+    fn make_dirs(&self, path: &[u8]) -> Result<(), Errno> {
+        match self.stat(path) {
+            Ok(st) if st.kind == Kind::Dir => return Ok(()),
+            Ok(_) => return Err(Errno::ENOTDIR),
+            Err(_) => {}
+        }
+        if let Some(at) = path.iter().rposition(|&c| c == b'/')
+            && at > 0
+        {
+            self.make_dirs(&path[..at])?;
+        }
+        match sys::mkdir(path, Mode::from(0o755)) {
+            Err(rustix::io::Errno::EXIST) => Ok(()),
+            r => Ok(r?),
+        }
+    }
+
+    fn write(&self, path: &[u8], content: &[u8]) -> Result<(), Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        let fd = sys::open(path, flags, Mode::from(0o666))?;
+        write_all(fd.as_fd(), content)
+    }
+
+    fn cwd(&self) -> Result<Vec<u8>, Errno> {
+        Ok(rustix::process::getcwd(Vec::new())?.into_bytes())
+    }
+}
