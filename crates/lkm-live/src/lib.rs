@@ -3,5 +3,6 @@
 
 pub mod memory;
 pub mod proc;
+pub mod rescue;
 pub mod symbols;
 pub mod sys;

@@ -31,19 +31,22 @@ pub trait Memory {
     /// A 16-bit word.
     fn u16(&self, address: u64) -> Result<u16, Unreadable> {
         let mut buffer = [0; 2];
-        self.read(address, &mut buffer).map(|()| u16::from_ne_bytes(buffer))
+        self.read(address, &mut buffer)
+            .map(|()| u16::from_ne_bytes(buffer))
     }
 
     /// A 32-bit word.
     fn u32(&self, address: u64) -> Result<u32, Unreadable> {
         let mut buffer = [0; 4];
-        self.read(address, &mut buffer).map(|()| u32::from_ne_bytes(buffer))
+        self.read(address, &mut buffer)
+            .map(|()| u32::from_ne_bytes(buffer))
     }
 
     /// A 64-bit word or a pointer.
     fn u64(&self, address: u64) -> Result<u64, Unreadable> {
         let mut buffer = [0; 8];
-        self.read(address, &mut buffer).map(|()| u64::from_ne_bytes(buffer))
+        self.read(address, &mut buffer)
+            .map(|()| u64::from_ne_bytes(buffer))
     }
 
     /// A string in a field of `room` bytes, up to its terminator.
@@ -79,7 +82,10 @@ impl Kcore {
             return Err(io::Error::other("/proc/kcore is not a 64-bit ELF file"));
         }
         let word = |bytes: &[u8], at: usize| {
-            bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes)
+            bytes
+                .get(at..at + 8)
+                .and_then(|b| b.try_into().ok())
+                .map_or(0, u64::from_ne_bytes)
         };
         let table = word(&header, 32);
         let count = u16::from_ne_bytes([header[56], header[57]]).min(MAX_SEGMENTS);
@@ -105,7 +111,9 @@ impl Memory for Kcore {
                 address >= *start && address - start <= size.saturating_sub(length)
             })
             .ok_or(error)?;
-        self.file.read_exact_at(buffer, offset + (address - start)).map_err(|_| error)
+        self.file
+            .read_exact_at(buffer, offset + (address - start))
+            .map_err(|_| error)
     }
 }
 

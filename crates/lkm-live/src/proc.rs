@@ -32,29 +32,44 @@ pub struct Module {
 /// # Errors
 /// When /proc/modules cannot be read.
 pub fn modules() -> io::Result<Vec<Module>> {
-    Ok(fs::read_to_string("/proc/modules")?.lines().filter_map(module_line).collect())
+    Ok(fs::read_to_string("/proc/modules")?
+        .lines()
+        .filter_map(module_line)
+        .collect())
 }
 
 /// A line of /proc/modules: `name size refs users state address (taints)`.
 fn module_line(line: &str) -> Option<Module> {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let [name, size, count, users, state, address, ..] = words[..] else { return None };
+    let [name, size, count, users, state, address, ..] = words[..] else {
+        return None;
+    };
     let state = match state {
         "Live" => "live",
         "Loading" => "coming",
         "Unloading" => "going",
         _ => return None,
     };
-    let users: Vec<&str> = users.split(',').filter(|u| !u.is_empty() && *u != "-").collect();
+    let users: Vec<&str> = users
+        .split(',')
+        .filter(|u| !u.is_empty() && *u != "-")
+        .collect();
     Some(Module {
         name: name.to_string(),
         size: size.parse().ok()?,
         refcount: count.parse().ok(),
         permanent: users.contains(&"[permanent]"),
-        holders: users.iter().filter(|u| **u != "[permanent]").map(ToString::to_string).collect(),
+        holders: users
+            .iter()
+            .filter(|u| **u != "[permanent]")
+            .map(ToString::to_string)
+            .collect(),
         state,
         address: u64::from_str_radix(address.trim_start_matches("0x"), 16).unwrap_or(0),
-        taints: words.get(6).map_or("", |t| t.trim_matches(['(', ')'])).to_string(),
+        taints: words
+            .get(6)
+            .map_or("", |t| t.trim_matches(['(', ')']))
+            .to_string(),
     })
 }
 
@@ -69,7 +84,9 @@ pub fn module(name: &str) -> io::Result<Option<Module>> {
 
 /// A file's text without the last newline; none when it cannot be read.
 pub fn line(path: impl AsRef<Path>) -> Option<String> {
-    fs::read_to_string(path).ok().map(|text| text.trim_end().to_string())
+    fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim_end().to_string())
 }
 
 /// The release of the running kernel.
@@ -79,16 +96,23 @@ pub fn release() -> String {
 
 /// The numbers of all processes, in order.
 pub fn processes() -> Vec<i32> {
-    let mut pids: Vec<i32> = names("/proc").iter().filter_map(|n| n.parse().ok()).collect();
+    let mut pids: Vec<i32> = names("/proc")
+        .iter()
+        .filter_map(|n| n.parse().ok())
+        .collect();
     pids.sort_unstable();
     pids
 }
 
 /// Names in a directory; nothing when it cannot be read.
 pub fn names(directory: impl AsRef<Path>) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let mut names: Vec<String> =
-        entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|e| e.file_name().into_string().ok())
+        .collect();
     names.sort_unstable();
     names
 }
@@ -123,13 +147,26 @@ pub struct Stack {
 pub fn stacks() -> Vec<Stack> {
     let mut found = Vec::new();
     for pid in processes() {
-        for tid in names(format!("/proc/{pid}/task")).iter().filter_map(|n| n.parse::<i32>().ok()) {
+        for tid in names(format!("/proc/{pid}/task"))
+            .iter()
+            .filter_map(|n| n.parse::<i32>().ok())
+        {
             let base = format!("/proc/{pid}/task/{tid}");
-            let Ok(text) = fs::read_to_string(format!("{base}/stack")) else { continue };
+            let Ok(text) = fs::read_to_string(format!("{base}/stack")) else {
+                continue;
+            };
             let stat = line(format!("{base}/stat")).unwrap_or_default();
-            let state = stat.rsplit_once(") ").and_then(|(_, s)| s.chars().next()).unwrap_or('?');
+            let state = stat
+                .rsplit_once(") ")
+                .and_then(|(_, s)| s.chars().next())
+                .unwrap_or('?');
             let name = line(format!("{base}/comm")).unwrap_or_default();
-            found.push(Stack { tid, name, state, text });
+            found.push(Stack {
+                tid,
+                name,
+                state,
+                text,
+            });
         }
     }
     found
@@ -163,7 +200,10 @@ pub fn mounts() -> Vec<Mount> {
         }
         if let Ok(text) = fs::read_to_string(format!("/proc/{name}/mountinfo")) {
             seen.push(namespace);
-            found.extend(text.lines().filter_map(|line| mount_line(line, pid, namespace)));
+            found.extend(
+                text.lines()
+                    .filter_map(|line| mount_line(line, pid, namespace)),
+            );
         }
     };
     if let Some(own) = own {
@@ -179,7 +219,9 @@ pub fn mounts() -> Vec<Mount> {
 
 /// The inode of a process's namespace.
 pub fn namespace_of(pid: &str, kind: &str) -> Option<u64> {
-    fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok().map(|m| m.ino())
+    fs::metadata(format!("/proc/{pid}/ns/{kind}"))
+        .ok()
+        .map(|m| m.ino())
 }
 
 /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`.
@@ -191,7 +233,14 @@ fn mount_line(line: &str, pid: i32, namespace: u64) -> Option<Mount> {
     let mut right = after.split(' ');
     let kind = right.next()?.split('.').next()?.to_string();
     let source = unescape(right.next().unwrap_or(""));
-    Some(Mount { device, place, kind, source, pid, namespace })
+    Some(Mount {
+        device,
+        place,
+        kind,
+        source,
+        pid,
+        namespace,
+    })
 }
 
 /// Undoes the octal escapes of mountinfo and swaps (`\040` for a space).
@@ -199,7 +248,9 @@ pub fn unescape(text: &str) -> String {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let digits = tail.get(..3).filter(|d| d.iter().all(|b| (b'0'..=b'7').contains(b)));
+        let digits = tail
+            .get(..3)
+            .filter(|d| d.iter().all(|b| (b'0'..=b'7').contains(b)));
         match digits {
             Some(d) if *first == b'\\' => {
                 let value = d.iter().fold(0u32, |v, b| v * 8 + u32::from(b - b'0'));
@@ -230,9 +281,15 @@ pub struct Network {
 pub fn networks() -> Vec<Network> {
     let mut found: Vec<Network> = Vec::new();
     let mut add = |path: PathBuf, name: String| {
-        let Ok(data) = fs::metadata(&path) else { return };
+        let Ok(data) = fs::metadata(&path) else {
+            return;
+        };
         if !found.iter().any(|n| n.inode == data.ino()) {
-            found.push(Network { inode: data.ino(), path, name });
+            found.push(Network {
+                inode: data.ino(),
+                path,
+                name,
+            });
         }
     };
     add("/proc/self/ns/net".into(), String::new());
@@ -313,7 +370,10 @@ mod tests {
     #[test]
     fn lines_of_proc_modules() {
         let m = module_line("vms 16384 1 - Loading 0xffffffffc0a00000 (OE+)").expect("a module");
-        assert_eq!((m.state, m.refcount, m.taints.as_str()), ("coming", Some(1), "OE+"));
+        assert_eq!(
+            (m.state, m.refcount, m.taints.as_str()),
+            ("coming", Some(1), "OE+")
+        );
         let m = module_line("a 1 2 b,c,[permanent], Live 0x0").expect("a module");
         assert_eq!((m.permanent, m.holders.len(), m.address), (true, 2, 0));
         let m = module_line("a 1 -1 - Unloading 0x0").expect("a module");
@@ -325,8 +385,14 @@ mod tests {
     fn lines_of_mountinfo() {
         let text = "36 35 98:0 /a /mnt\\0402 rw,noatime master:1 - fuse.sshfs me@there rw";
         let mount = mount_line(text, 1, 2).expect("a mount");
-        assert_eq!((mount.device.as_str(), mount.place.as_str()), ("98:0", "/mnt 2"));
-        assert_eq!((mount.kind.as_str(), mount.source.as_str()), ("fuse", "me@there"));
+        assert_eq!(
+            (mount.device.as_str(), mount.place.as_str()),
+            ("98:0", "/mnt 2")
+        );
+        assert_eq!(
+            (mount.kind.as_str(), mount.source.as_str()),
+            ("fuse", "me@there")
+        );
         assert_eq!(mount_line("36 35", 1, 2), None);
         assert_eq!(unescape("a\\04"), "a\\04");
     }

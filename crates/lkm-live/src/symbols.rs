@@ -46,7 +46,10 @@ impl Symbols {
     /// # Errors
     /// When it cannot be read.
     pub fn load(wanted: &Wanted<'_>) -> io::Result<Symbols> {
-        Symbols::read(BufReader::with_capacity(1 << 16, File::open("/proc/kallsyms")?), wanted)
+        Symbols::read(
+            BufReader::with_capacity(1 << 16, File::open("/proc/kallsyms")?),
+            wanted,
+        )
     }
 
     /// Reads text in the form of /proc/kallsyms.
@@ -56,19 +59,28 @@ impl Symbols {
     pub fn read(mut text: impl BufRead, wanted: &Wanted<'_>) -> io::Result<Symbols> {
         let names: std::collections::HashSet<&[u8]> =
             wanted.names.iter().map(|n| n.as_bytes()).collect();
-        let mut found = Symbols { hidden: true, ..Symbols::default() };
+        let mut found = Symbols {
+            hidden: true,
+            ..Symbols::default()
+        };
         let mut line = Vec::with_capacity(256);
         loop {
             line.clear();
             if text.read_until(b'\n', &mut line)? == 0 {
                 break;
             }
-            let Some((address, kind, name, module)) = parse(&line) else { continue };
+            let Some((address, kind, name, module)) = parse(&line) else {
+                continue;
+            };
             found.hidden &= address == 0;
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             if !module.is_empty() {
                 if module == wanted.module.as_bytes() {
-                    found.module.push(Symbol { address, kind, name: text(name) });
+                    found.module.push(Symbol {
+                        address,
+                        kind,
+                        name: text(name),
+                    });
                 }
                 if names.contains(name) {
                     found.others.insert(text(name), (text(module), address));
@@ -76,10 +88,18 @@ impl Symbols {
                 continue;
             }
             if names.contains(name) {
-                found.kernel.entry(text(name)).or_default().push((address, kind));
+                found
+                    .kernel
+                    .entry(text(name))
+                    .or_default()
+                    .push((address, kind));
             }
             if wanted.everything {
-                found.all.push(Symbol { address, kind, name: text(name) });
+                found.all.push(Symbol {
+                    address,
+                    kind,
+                    name: text(name),
+                });
             }
         }
         found.module.sort_by_key(|s| s.address);
@@ -94,7 +114,10 @@ impl Symbols {
 
     /// The address of a symbol of the kernel proper.
     pub fn kernel(&self, name: &str) -> Option<u64> {
-        self.kernel.get(name).and_then(|found| found.first()).map(|(address, _)| *address)
+        self.kernel
+            .get(name)
+            .and_then(|found| found.first())
+            .map(|(address, _)| *address)
     }
 
     /// All symbols of this name in the kernel proper: address and kind.
@@ -104,7 +127,8 @@ impl Symbols {
 
     /// The address of a symbol of the kernel or of any module.
     pub fn anywhere(&self, name: &str) -> Option<u64> {
-        self.kernel(name).or_else(|| self.others.get(name).map(|(_, address)| *address))
+        self.kernel(name)
+            .or_else(|| self.others.get(name).map(|(_, address)| *address))
     }
 
     /// All symbols of the module, by address.
@@ -132,7 +156,11 @@ fn cover(sorted: &[Symbol], address: u64) -> Option<String> {
     let after = sorted.partition_point(|s| s.address <= address);
     let symbol = sorted.get(after.checked_sub(1)?)?;
     let offset = address - symbol.address;
-    Some(if offset == 0 { symbol.name.clone() } else { format!("{}+{offset:#x}", symbol.name) })
+    Some(if offset == 0 {
+        symbol.name.clone()
+    } else {
+        format!("{}+{offset:#x}", symbol.name)
+    })
 }
 
 /// `ffffffff81000000 T name\t[module]`.
@@ -168,7 +196,11 @@ mod tests {
         ffffffffc1000000 d _targets\t[dm_mod]\n";
 
     fn load(names: &[&str], everything: bool) -> Symbols {
-        let wanted = Wanted { names, module: "mine", everything };
+        let wanted = Wanted {
+            names,
+            module: "mine",
+            everything,
+        };
         Symbols::read(TEXT.as_bytes(), &wanted).expect("reads from memory")
     }
 
@@ -179,7 +211,10 @@ mod tests {
         assert_eq!(symbols.kernel("_text"), None);
         assert_eq!(symbols.kernel_all("twin").len(), 2);
         assert_eq!(symbols.anywhere("_targets"), Some(0xffff_ffff_c100_0000));
-        assert_eq!(symbols.in_module(0xffff_ffff_c000_0014).as_deref(), Some("work+0x4"));
+        assert_eq!(
+            symbols.in_module(0xffff_ffff_c000_0014).as_deref(),
+            Some("work+0x4")
+        );
         assert_eq!(symbols.in_module(0), None);
         assert!(!symbols.hidden());
     }
@@ -187,12 +222,19 @@ mod tests {
     #[test]
     fn names_an_address_of_the_kernel() {
         let symbols = load(&[], true);
-        assert_eq!(symbols.in_kernel(0xffff_ffff_8100_0208).as_deref(), Some("twin+0x8"));
+        assert_eq!(
+            symbols.in_kernel(0xffff_ffff_8100_0208).as_deref(),
+            Some("twin+0x8")
+        );
     }
 
     #[test]
     fn withheld_addresses_are_noticed() {
-        let wanted = Wanted { names: &[], module: "", everything: false };
+        let wanted = Wanted {
+            names: &[],
+            module: "",
+            everything: false,
+        };
         let symbols = Symbols::read(&b"0000000000000000 T _text\n"[..], &wanted).expect("reads");
         assert!(symbols.hidden());
     }

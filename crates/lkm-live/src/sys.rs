@@ -8,7 +8,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Turns the kernel's -1 into the error it left.
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// A descriptor the kernel has just given to us.
@@ -79,20 +83,11 @@ pub fn socket_option(
     buffer: &mut [u8],
 ) -> io::Result<usize> {
     let mut length = libc::socklen_t::try_from(buffer.len()).map_err(io::Error::other)?;
+    let (fd, data) = (socket.as_raw_fd(), buffer.as_mut_ptr().cast());
     // SAFETY: buffer and length are valid for writes; the kernel writes at most `length`
     // bytes, which is the buffer's size.
-    check(
-        unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                level,
-                option,
-                buffer.as_mut_ptr().cast(),
-                &raw mut length,
-            )
-        }
-        .into(),
-    )?;
+    let result = unsafe { libc::getsockopt(fd, level, option, data, &raw mut length) };
+    check(result.into())?;
     Ok(length as usize)
 }
 
@@ -102,7 +97,10 @@ pub fn socket_option(
 /// # Errors
 /// The kernel's errno; `InvalidInput` when the sizes disagree.
 pub fn device_mapper(control: &File, request: u64, buffer: &mut [u8]) -> io::Result<()> {
-    let said = buffer.get(12..16).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
+    let said = buffer
+        .get(12..16)
+        .and_then(|b| b.try_into().ok())
+        .map(u32::from_ne_bytes);
     if said.map(|n| n as usize) != Some(buffer.len()) {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
