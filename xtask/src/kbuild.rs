@@ -20,8 +20,8 @@ pub struct Source {
 }
 
 /// Where the built modules of a kernel are.
-pub fn built_dir(kernel: &Headers) -> PathBuf {
-    target_directory().join("modules").join(&kernel.release)
+pub fn built_dir(headers: &Headers) -> PathBuf {
+    target_directory().join("modules").join(&headers.release)
 }
 
 /// Every `modules/**/*.c`, by name. Two of one name are an error.
@@ -62,12 +62,19 @@ pub fn write_if_changed(path: &Path, text: &[u8]) -> std::io::Result<()> {
 
 /// Runs kbuild in `dir`, which holds a Kbuild file. Sections that do not match and symbols that
 /// no kernel exports are part of what the modules test: they stay warnings.
-pub fn make(kernel: &Headers, dir: &Path, quiet: bool) -> Result<(), Box<dyn std::error::Error>> {
+pub fn make(
+    headers: &Headers,
+    dir: &Path,
+    more: &[String],
+    quiet: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut make = Command::new("make");
     make.arg("-C")
-        .arg(&kernel.build)
+        .arg(&headers.build)
         .arg(format!("M={}", dir.display()))
-        .args(["-j2", "-k", "KBUILD_MODPOST_WARN=1", "modules"]);
+        .args(["-j2", "-k", "KBUILD_MODPOST_WARN=1"])
+        .args(more)
+        .arg("modules");
     let output = make.output().map_err(|e| format!("make: {e}"))?;
     let text = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
@@ -80,21 +87,31 @@ pub fn make(kernel: &Headers, dir: &Path, quiet: bool) -> Result<(), Box<dyn std
 }
 
 /// Builds all modules for a kernel and answers the directory of the `.ko` files.
-pub fn build(kernel: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let out = built_dir(kernel);
-    fs::create_dir_all(&out)?;
+pub fn build(headers: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let out = built_dir(headers);
+    let blind = out.join("blind");
+    fs::create_dir_all(&blind)?;
     let sources = sources()?;
-    let mut kbuild = String::from("# written by cargo xtask modules\n");
-    for source in &sources {
-        kbuild.push_str(&format!("obj-m += {}.o\n", source.name));
-        write_if_changed(
-            &out.join(format!("{}.c", source.name)),
-            &fs::read(&source.path)?,
-        )?;
-    }
+    // modpost refuses what the loader is to refuse: such modules are built in a second run, which
+    // knows the exports of the first without their licences and namespaces.
+    let (hidden, open): (Vec<&Source>, Vec<&Source>) = sources.iter().partition(|s| {
+        fs::read_to_string(&s.path).is_ok_and(|t| t.lines().any(|l| l.trim() == "//#Build: blind"))
+    });
+    copy_sources(&open, &out)?;
     drop_stale(&out, &sources)?;
-    write_if_changed(&out.join("Kbuild"), kbuild.as_bytes())?;
-    make(kernel, &out, !verbose)?;
+    make(headers, &out, &[], !verbose)?;
+    if !hidden.is_empty() {
+        let exports = fs::read_to_string(out.join("Module.symvers"))?;
+        let known = blind.join("exports.symvers");
+        write_if_changed(&known, without_conditions(&exports).as_bytes())?;
+        copy_sources(&hidden, &blind)?;
+        let extra = format!("KBUILD_EXTRA_SYMBOLS={}", known.display());
+        make(headers, &blind, &[extra], !verbose)?;
+        for source in &hidden {
+            let ko = format!("{}.ko", source.name);
+            fs::copy(blind.join(&ko), out.join(&ko))?;
+        }
+    }
     let missing: Vec<&str> = sources
         .iter()
         .filter(|s| !out.join(format!("{}.ko", s.name)).is_file())
@@ -105,6 +122,29 @@ pub fn build(kernel: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::er
     } else {
         Err(format!("not built: {}", missing.join(" ")).into())
     }
+}
+
+/// Copies sources beside a Kbuild file that names them.
+fn copy_sources(sources: &[&Source], dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mut kbuild = String::from("# written by cargo xtask modules\n");
+    for source in sources {
+        kbuild.push_str(&format!("obj-m += {}.o\n", source.name));
+        let copy = dir.join(format!("{}.c", source.name));
+        write_if_changed(&copy, &fs::read(&source.path)?)?;
+    }
+    write_if_changed(&dir.join("Kbuild"), kbuild.as_bytes())?;
+    Ok(())
+}
+
+/// A Module.symvers with every export plain and in no namespace.
+fn without_conditions(symvers: &str) -> String {
+    symvers
+        .lines()
+        .map(|line| {
+            let fields: Vec<&str> = line.split('\t').take(3).collect();
+            format!("{}\tEXPORT_SYMBOL\t\n", fields.join("\t"))
+        })
+        .collect()
 }
 
 /// Removes copies and modules whose source has gone.
@@ -126,14 +166,28 @@ fn drop_stale(out: &Path, sources: &[Source]) -> std::io::Result<()> {
 
 /// The task.
 pub fn task(args: &[String]) -> crate::Outcome {
-    let kernel = paths::headers()?;
+    let headers = paths::headers()?;
     let verbose = args.iter().any(|a| a == "--verbose");
-    let out = build(&kernel, verbose)?;
+    let out = build(&headers, verbose)?;
     println!(
         "{} modules for {} in {}",
         sources()?.len(),
-        kernel.release,
+        headers.release,
         out.display()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_conditions;
+
+    #[test]
+    fn exports_lose_their_conditions() {
+        let symvers = "0x1\ta\tdir/m\tEXPORT_SYMBOL_GPL\tSECRETS\n0x2\tb\tdir/m\tEXPORT_SYMBOL\t\n";
+        assert_eq!(
+            without_conditions(symvers),
+            "0x1\ta\tdir/m\tEXPORT_SYMBOL\t\n0x2\tb\tdir/m\tEXPORT_SYMBOL\t\n"
+        );
+    }
 }
