@@ -63,7 +63,7 @@ pub struct Elf<'d> {
 }
 
 /// One section header and its bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Section<'d> {
     /// Index in the section header table.
     pub index: usize,
@@ -172,6 +172,15 @@ impl<'d> Elf<'d> {
             2 => true,
             other => return Err(Error::BadByteOrder(other)),
         };
+        Elf::parse_as(data, class64, big_endian)
+    }
+
+    /// As [`Elf::parse`], with class and byte order given: the kernel reads a
+    /// file in its own, whatever `e_ident` says.
+    ///
+    /// # Errors
+    /// As [`Elf::parse`]; the magic is not looked at.
+    pub fn parse_as(data: &'d [u8], class64: bool, big_endian: bool) -> Result<Elf<'d>> {
         let header = Header::read(data, class64, big_endian).ok_or(Error::TooShort(data.len()))?;
         if header.shoff == 0 || header.shnum == 0 {
             return Err(Error::SectionTable("the file has none"));

@@ -7,19 +7,25 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod check;
 pub mod compress;
+mod der;
 pub mod elf;
 mod error;
 pub mod exports;
+pub mod layout;
 pub mod modinfo;
 pub mod module;
 pub mod params;
 pub mod signature;
 
+pub use check::{Refusal, Rules, load_checks};
 pub use compress::{DEFAULT_LIMIT, decompress};
 pub use elf::{Elf, Rela, Section, Symbol};
 pub use error::{Error, Result};
 pub use exports::Export;
+pub use layout::Layout;
 pub use modinfo::Modinfo;
 pub use module::ModuleFile;
 pub use params::Param;
+pub use signature::Signature;

@@ -160,7 +160,7 @@ impl<'d> ModuleFile<'d> {
 }
 
 /// `name` of `struct module`: after an int, padding and a list head, in all kernels since 2.6.
-fn embedded_name<'d>(elf: &Elf<'d>, this: &Section<'d>) -> &'d str {
+pub(crate) fn embedded_name<'d>(elf: &Elf<'d>, this: &Section<'d>) -> &'d str {
     let at = elf.word_size() * 3;
     let length = 64 - elf.word_size();
     let raw = this.data.get(at..).unwrap_or(&[]);

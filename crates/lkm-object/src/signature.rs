@@ -1,6 +1,9 @@
 //! The signature appended to a module: trailer, descriptor, PKCS#7 message.
 
-use crate::bytes::Order;
+use crate::bytes::{Order, utf8};
+use crate::der::{
+    CONTEXT_0, CONTEXT_0_PRIMITIVE, CONTEXT_1, Der, INTEGER, OCTET_STRING, OID, SEQUENCE, SET,
+};
 
 /// The 28 bytes that end a signed module.
 pub const MODULE_SIG_STRING: &[u8; 28] = b"~Module signature appended~\n";
@@ -65,4 +68,158 @@ pub fn trailer(data: &[u8]) -> Option<Trailer<'_>> {
 /// Splits off the last `n` bytes.
 fn split_tail(data: &[u8], n: usize) -> Option<(&[u8], &[u8])> {
     Some(data.split_at(data.len().checked_sub(n)?))
+}
+
+/// Why a signature cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// It is not the PKCS#7 message it should be (the kernel: EBADMSG).
+    #[error("malformed PKCS#7 message: {0}")]
+    Malformed(&'static str),
+    /// A kind of signature or a digest nobody here knows (the kernel: ENOPKG).
+    #[error("unsupported kind of signature")]
+    Unsupported,
+}
+
+/// A signature as `modinfo` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signature<'d> {
+    /// `PKCS#7`, `X509` or `PGP`.
+    pub id_type: &'static str,
+    /// Common name of the signing certificate's issuer; empty when there is none.
+    pub signer: &'d str,
+    /// Serial number of the signing certificate, without leading zero bytes, or
+    /// its subject key identifier.
+    pub key_id: &'d [u8],
+    /// Whether `key_id` is a serial number.
+    pub by_serial: bool,
+    /// Digest: `sha256`...
+    pub hash_algo: &'static str,
+    /// The signature proper.
+    pub bytes: &'d [u8],
+}
+
+/// `pkey_hash_algo_name`, the numbering of the form older than PKCS#7.
+const HASHES: [&str; 9] = [
+    "md4", "md5", "sha1", "rmd160", "sha256", "sha384", "sha512", "sha224", "sm3",
+];
+
+/// Object identifiers of digests, as DER contents.
+const DIGESTS: [(&[u8], &str); 12] = [
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1], "sha256"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2], "sha384"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3], "sha512"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 4], "sha224"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 8], "sha3-256"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 9], "sha3-384"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 10], "sha3-512"),
+    (&[0x2b, 0x0e, 3, 2, 0x1a], "sha1"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 4], "md4"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 2, 5], "md5"),
+    (&[0x2b, 0x24, 3, 2, 1], "rmd160"),
+    (&[0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x83, 0x11], "sm3"),
+];
+
+/// 1.2.840.113549.1.7.2
+const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+/// 2.5.4.3
+const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+
+impl<'d> Signature<'d> {
+    /// Reads what a trailer points to.
+    ///
+    /// # Errors
+    /// [`SignatureError`] for a PKCS#7 message that is none, or an unknown `id_type`.
+    pub fn from_trailer(trailer: &Trailer<'d>) -> Result<Signature<'d>, SignatureError> {
+        let id_type = match trailer.id_type {
+            0 => "PGP",
+            1 => "X509",
+            PKEY_ID_PKCS7 => return Signature::from_pkcs7(trailer.bytes),
+            _ => return Err(SignatureError::Unsupported),
+        };
+        Ok(Signature {
+            id_type,
+            signer: utf8(trailer.signer),
+            key_id: trailer.key_id,
+            by_serial: false,
+            hash_algo: HASHES
+                .get(trailer.hash as usize)
+                .ok_or(SignatureError::Unsupported)?,
+            bytes: trailer.bytes,
+        })
+    }
+
+    /// Reads a PKCS#7 (CMS) signed-data message with a detached content: its first signer.
+    ///
+    /// # Errors
+    /// [`SignatureError`].
+    pub fn from_pkcs7(message: &'d [u8]) -> Result<Signature<'d>, SignatureError> {
+        let bad = SignatureError::Malformed;
+        let mut outer = Der::new(message)
+            .enter(SEQUENCE)
+            .ok_or(bad("no ContentInfo"))?;
+        if outer.expect(OID) != Some(SIGNED_DATA) {
+            return Err(bad("not signed data"));
+        }
+        let mut data = outer
+            .enter(CONTEXT_0)
+            .and_then(|mut c| c.enter(SEQUENCE))
+            .ok_or(bad("no SignedData"))?;
+        data.expect(INTEGER).ok_or(bad("no version"))?;
+        data.expect(SET).ok_or(bad("no digest algorithms"))?;
+        data.expect(SEQUENCE).ok_or(bad("no content"))?;
+        data.skip(CONTEXT_0);
+        data.skip(CONTEXT_1);
+        let mut signer = data
+            .enter(SET)
+            .and_then(|mut s| s.enter(SEQUENCE))
+            .ok_or(bad("no signer"))?;
+        signer.expect(INTEGER).ok_or(bad("no signer version"))?;
+        let id = signer.next().ok_or(bad("no signer identifier"))?;
+        let (name, key_id, by_serial) = match id.tag {
+            SEQUENCE => {
+                let mut id = Der::new(id.body);
+                let issuer = id.enter(SEQUENCE).ok_or(bad("no issuer"))?;
+                let serial = id.expect(INTEGER).ok_or(bad("no serial number"))?;
+                let zeros = serial.iter().take_while(|&&b| b == 0).count();
+                (common_name(issuer), &serial[zeros..], true)
+            }
+            CONTEXT_0_PRIMITIVE => ("", id.body, false),
+            _ => return Err(bad("no signer identifier")),
+        };
+        let digest = signer
+            .enter(SEQUENCE)
+            .and_then(|mut s| s.expect(OID))
+            .ok_or(bad("no digest algorithm"))?;
+        signer.skip(CONTEXT_0);
+        signer
+            .expect(SEQUENCE)
+            .ok_or(bad("no signature algorithm"))?;
+        let bytes = signer.expect(OCTET_STRING).ok_or(bad("no signature"))?;
+        let hash_algo = DIGESTS
+            .iter()
+            .find(|(oid, _)| *oid == digest)
+            .ok_or(SignatureError::Unsupported)?
+            .1;
+        Ok(Signature {
+            id_type: "PKCS#7",
+            signer: name,
+            key_id,
+            by_serial,
+            hash_algo,
+            bytes,
+        })
+    }
+}
+
+/// The first common name of an X.501 name: SEQUENCE of SET of SEQUENCE {OID, string}.
+fn common_name(mut name: Der<'_>) -> &str {
+    while let Some(mut set) = name.enter(SET) {
+        while let Some(mut pair) = set.enter(SEQUENCE) {
+            if pair.expect(OID) == Some(COMMON_NAME) {
+                return pair.next().map_or("", |e| utf8(e.body));
+            }
+        }
+    }
+    ""
 }

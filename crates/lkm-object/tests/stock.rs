@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lkm_object::{DEFAULT_LIMIT, ModuleFile, decompress};
+use lkm_object::check::{Keys, Rules, load_checks};
+use lkm_object::{DEFAULT_LIMIT, Layout, ModuleFile, Signature, decompress, layout};
 
 /// All module files under /lib/modules, sorted. Empty only where no kernel package is installed.
 fn stock_modules() -> Vec<PathBuf> {
@@ -94,6 +95,64 @@ fn every_stock_module_parses_and_hangs_together() {
     eprintln!("{} modules", files.len());
 }
 
+#[test]
+fn every_stock_module_passes_the_checks_and_can_be_placed() {
+    for path in stock_modules() {
+        let raw = std::fs::read(&path).unwrap();
+        let data = decompress(&raw, DEFAULT_LIMIT).unwrap();
+        let module = ModuleFile::parse(&data).unwrap();
+        let rules = Rules {
+            keys: Keys::All,
+            vermagic: Some(module.vermagic),
+            module_struct_size: Some(module.this_module.size),
+            ..Rules::default()
+        };
+        let file = path.display();
+        let accepted = load_checks(&data, &rules).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert_eq!(accepted.info.sig_ok, module.signature.is_some(), "{file}");
+        let layout = Layout::new(&accepted.info, &layout::Config::default()).unwrap();
+        // Every allocated section has exactly one place, aligned, inside its image, not overlapping.
+        for image in [layout::Image::Core, layout::Image::Init] {
+            let extent = match image {
+                layout::Image::Core => layout.core,
+                layout::Image::Init => layout.init,
+            };
+            let mut end = 0;
+            for p in layout.places.iter().filter(|p| p.image == image) {
+                let s = &module.elf.sections[p.section];
+                assert!(
+                    p.offset >= end && p.offset.is_multiple_of(s.align.max(1)),
+                    "{file}"
+                );
+                end = p.offset + p.size;
+                let range = match p.pass {
+                    layout::Pass::Text => 0..=extent.text,
+                    layout::Pass::Rodata => extent.text..=extent.ro,
+                    layout::Pass::RoAfterInit => extent.ro..=extent.ro_after_init,
+                    layout::Pass::Data => extent.ro_after_init..=extent.size,
+                };
+                assert!(
+                    range.contains(&p.offset) && range.contains(&end),
+                    "{file}: {}",
+                    s.name
+                );
+            }
+            assert!(extent.size.is_multiple_of(4096));
+        }
+        let placed = layout.places.len();
+        let wanted = module.elf.sections.iter().filter(|s| s.is_alloc()).count();
+        let apart = [".modinfo", "__versions", ".data..percpu"]
+            .iter()
+            .filter(|n| module.elf.section(n).is_some_and(|s| s.is_alloc()))
+            .count();
+        assert_eq!(placed, wanted - apart, "{file}");
+        assert!(
+            layout.shown_size(true) >= 3 * 4096
+                && layout.shown_size(false) > layout.shown_size(true)
+        );
+    }
+}
+
 /// Output of a kmod tool, or `None` where it is not installed. A module without
 /// exports makes `modprobe --show-exports` fail; that is an empty output here.
 fn kmod(args: &[&str]) -> Option<String> {
@@ -107,6 +166,12 @@ fn kmod(args: &[&str]) -> Option<String> {
     let nothing_to_show = error.contains("could not get symbols");
     assert!(out.status.success() || nothing_to_show, "{args:?}: {error}");
     Some(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// Bytes as modinfo prints them.
+fn colons(bytes: &[u8]) -> String {
+    let hex: Vec<String> = bytes.iter().map(|b| format!("{b:02X}")).collect();
+    hex.join(":")
 }
 
 #[test]
@@ -141,6 +206,22 @@ fn a_sample_equals_what_kmod_says() {
             module.signature.is_some(),
             "{path}"
         );
+
+        if let Some(trailer) = &module.signature {
+            let signature = Signature::from_trailer(trailer).unwrap();
+            assert_eq!(says("sig_id"), Some(signature.id_type), "{path}");
+            assert_eq!(says("signer"), Some(signature.signer));
+            assert_eq!(says("sig_hashalgo"), Some(signature.hash_algo));
+            assert_eq!(says("sig_key"), Some(&*colons(signature.key_id)));
+            let start = text.split_once("signature:").unwrap().1;
+            let theirs: String = start
+                .lines()
+                .enumerate()
+                .take_while(|(i, l)| *i == 0 || l.starts_with('\t'))
+                .map(|(_, l)| l.trim())
+                .collect();
+            assert_eq!(theirs, colons(signature.bytes));
+        }
 
         let text = kmod(&["modprobe", "--show-exports", path]).unwrap();
         let mut theirs: Vec<(String, u32)> = text
