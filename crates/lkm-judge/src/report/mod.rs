@@ -1,0 +1,5 @@
+//! The forms of a report.
+
+pub mod json;
+pub mod summary;
+pub mod text;

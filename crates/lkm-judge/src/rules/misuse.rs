@@ -1,0 +1,231 @@
+//! Broken kernel rules that the kernel side saw itself: most become a finding of one rule each.
+
+use lkm_trace::Phase;
+
+use super::access::lifetime;
+use super::{Case, Draft};
+use crate::finding::Confidence;
+use crate::ledger::Misuse;
+
+/// Where a misuse goes: its name, the rule, and the sentence.
+struct Row {
+    what: &'static str,
+    rule: &'static str,
+    text: &'static str,
+}
+
+const fn row(what: &'static str, rule: &'static str, text: &'static str) -> Row {
+    Row { what, rule, text }
+}
+
+/// The misuses that are a finding each. Locks and references have files of their own.
+const ROWS: &[Row] = &[
+    row(
+        "double-free",
+        "double-free",
+        "was given memory that is freed already",
+    ),
+    row(
+        "invalid-free",
+        "invalid-free",
+        "was given a pointer that no allocator gave",
+    ),
+    row(
+        "redzone",
+        "out-of-bounds",
+        "found bytes overwritten outside of the object",
+    ),
+    row(
+        "cache-not-empty",
+        "cache-not-empty",
+        "destroyed a cache that still has objects",
+    ),
+    row(
+        "kthread-stop-exited",
+        "kthread-stop-after-exit",
+        "was given a thread that has ended and whose task is freed: nobody held a reference on it",
+    ),
+    row(
+        "kthread-stop-twice",
+        "kthread-stop-twice",
+        "was given a thread that was stopped before and whose task is freed",
+    ),
+    row(
+        "err-ptr-used",
+        "err-ptr-unchecked",
+        "was given an error pointer",
+    ),
+    row(
+        "release-unheld",
+        "release-unheld",
+        "was given something that is not registered",
+    ),
+    row(
+        "duplicate",
+        "double-register",
+        "was given something that is registered already",
+    ),
+    row(
+        "double-init",
+        "double-register",
+        "initialised an object that is in use",
+    ),
+    row(
+        "syscall",
+        "raw-syscall",
+        "executed a system call instruction",
+    ),
+    row("livelock", "livelock", "runs for ever"),
+    row(
+        "stack-overflow",
+        "stack-overflow",
+        "exhausted the kernel stack",
+    ),
+    row(
+        "refcount",
+        "refcount-misuse",
+        "found a reference count that cannot be",
+    ),
+    row(
+        "active-free",
+        "use-after-free",
+        "freed memory that something active is in",
+    ),
+    row(
+        "state-edited",
+        "forced-unload",
+        "the state, count or exit of a module was edited by hand",
+    ),
+    row(
+        "result-ignored",
+        "autoload-result-ignored",
+        "what was requested is used without a look whether it came",
+    ),
+];
+
+pub(super) fn check(case: &mut Case<'_, '_>) {
+    for misuse in &case.ledger.misuses {
+        if misuse.what == "unrepeatable" {
+            let place = case.at(&misuse.at).at;
+            case.notes.push(format!(
+                "not exactly repeatable: {} at {place}",
+                misuse.detail
+            ));
+            continue;
+        }
+        let Some(row) = ROWS.iter().find(|r| r.what == misuse.what) else {
+            continue;
+        };
+        if !ours(case, misuse) || case.full(row.rule) {
+            continue;
+        }
+        if let Some(draft) = judge(case, misuse, row) {
+            case.push(draft);
+        }
+    }
+}
+
+/// Misuses of the judged module's code, or of nobody's while it is the one that acts.
+pub(super) fn ours(case: &Case<'_, '_>, misuse: &Misuse<'_>) -> bool {
+    misuse
+        .at
+        .life
+        .is_none_or(|l| case.ledger.lives[l].name == case.ledger.judged_name())
+}
+
+fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
+    let ledger = case.ledger;
+    let mut draft = case.draft(row.rule, &misuse.at);
+    draft.key = misuse.key;
+    draft.detail = match misuse.what {
+        w if w == row.rule => String::new(),
+        w => w.to_owned(),
+    };
+    let who = if misuse.function.is_empty() {
+        String::new()
+    } else {
+        format!("{} ", misuse.function)
+    };
+    let more = if misuse.detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", misuse.detail)
+    };
+    draft.message = format!("{who}{}{more}", row.text);
+    case.doubt(&mut draft);
+    match misuse.what {
+        // An unregister row may be implied by another function that is not modelled: nothing certain then.
+        "release-unheld" if !ledger.stubs.is_empty() => return None,
+        "double-free" | "redzone" | "invalid-free" | "active-free" => {
+            if let Some(object) = ledger.object_at(misuse.key).filter(|_| misuse.key != 0) {
+                lifetime(case, object, &mut draft);
+            }
+            if misuse.what == "active-free"
+                && matches!(misuse.at.phase, Phase::Exit | Phase::AfterExit)
+            {
+                draft.fix = "stop the timer, work or thread before its memory is freed".to_owned();
+            }
+        }
+        "kthread-stop-exited" | "kthread-stop-twice" => task_history(case, misuse, &mut draft),
+        "err-ptr-used" => {
+            if let Some(source) = ledger.err_ptrs.iter().rev().find(|e| {
+                e.at.step < misuse.at.step && (misuse.key == 0 || e.value as u64 == misuse.key)
+            }) {
+                draft
+                    .history
+                    .push(case.step("answered", &source.at, source.function));
+                draft.message = format!(
+                    "{who}was given the error pointer {} that {} had answered",
+                    source.value, source.function
+                );
+            }
+        }
+        "syscall" => draft.confidence = Confidence::High,
+        _ => {}
+    }
+    Some(draft)
+}
+
+/// Where the thread was made, where it ended, where its task was freed.
+fn task_history(case: &Case<'_, '_>, misuse: &Misuse<'_>, draft: &mut Draft) {
+    let ledger = case.ledger;
+    // The key is the task structure's address; the object in the books tells which task had it.
+    let object =
+        ledger.objects.iter().rev().find(|o| {
+            o.key == misuse.key && o.made.step < misuse.at.step && o.kind.contains("task")
+        });
+    let task = ledger
+        .tasks
+        .values()
+        .rev()
+        .filter(|t| t.freed.is_some_and(|f| f.step < misuse.at.step))
+        .find(|t| {
+            misuse.detail.contains(t.comm) && !t.comm.is_empty()
+                || misuse.detail.contains(&format!("/{}", t.pid))
+                || object.is_some_and(|o| o.made.step.abs_diff(t.made.step) <= 4)
+        });
+    let Some(task) = task else { return };
+    draft.history.push(case.step("created", &task.made, ""));
+    if let Some((at, how, value)) = &task.ended {
+        let mut step = case.step("ended", at, how.name());
+        if step.place.at.is_empty() {
+            step.place = case.code_place(task.function);
+        }
+        step.what = format!("ended with {value}");
+        draft.history.push(step);
+    }
+    if let Some(at) = &task.freed {
+        draft
+            .history
+            .push(case.step("freed", at, "put_task_struct"));
+    }
+    draft.message = format!(
+        "kthread_stop was given the thread \"{}\", which {} and whose task is freed: nobody held a reference on it",
+        task.comm,
+        if misuse.what == "kthread-stop-twice" {
+            "was stopped before"
+        } else {
+            "has ended by itself"
+        }
+    );
+}

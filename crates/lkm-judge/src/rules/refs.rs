@@ -1,0 +1,168 @@
+//! The module's reference count: who holds it at the end, who put too much, and references on itself.
+
+use lkm_trace::Phase;
+
+use super::Case;
+use crate::ledger::RefChange;
+
+const EAGAIN: i64 = -11;
+
+/// Whether a change was made by calling try_module_get, __module_get or module_put by hand.
+fn by_hand(why: &str) -> bool {
+    matches!(
+        why,
+        "try_module_get" | "__module_get" | "module_put" | "module_get"
+    )
+}
+
+pub(super) fn check(case: &mut Case<'_, '_>) {
+    underflow(case);
+    pinned(case);
+    self_get(case);
+}
+
+fn underflow(case: &mut Case<'_, '_>) {
+    let ledger = case.ledger;
+    for misuse in ledger.misuses.iter() {
+        if !matches!(misuse.what, "put-underflow" | "symbol-put")
+            || case.full("module-ref-underflow")
+        {
+            continue;
+        }
+        let mut draft = case.draft("module-ref-underflow", &misuse.at);
+        draft.detail = misuse.what.to_owned();
+        draft.message = if misuse.what == "symbol-put" {
+            format!("symbol_put of a symbol that was not got: {}", misuse.detail)
+        } else {
+            format!("module_put without a reference to put {}", misuse.detail)
+                .trim_end()
+                .to_owned()
+        };
+        draft.key = misuse.key;
+        case.doubt(&mut draft);
+        case.push(draft);
+    }
+}
+
+/// Replays the changes of the newest life and answers those references that were taken and never put.
+fn outstanding<'a, 't>(case: &Case<'a, 't>, from: usize) -> Vec<&'a RefChange<'t>> {
+    let mut open: Vec<&RefChange<'t>> = Vec::new();
+    for change in case.ledger.refs.iter() {
+        if change.module != case.ledger.judged_name() || change.at.step < from {
+            continue;
+        }
+        for _ in 0..change.delta.unsigned_abs().min(64) {
+            if change.delta > 0 {
+                open.push(change);
+                continue;
+            }
+            let same = |o: &&&RefChange<'_>| change.key != 0 && o.key == change.key;
+            let like =
+                |o: &&&RefChange<'_>| o.why == change.why || by_hand(o.why) && by_hand(change.why);
+            let found = open
+                .iter()
+                .enumerate()
+                .rev()
+                .find(|(_, o)| same(o))
+                .or_else(|| open.iter().enumerate().rev().find(|(_, o)| like(o)))
+                .map(|(i, _)| i)
+                .or(open.len().checked_sub(1));
+            if let Some(index) = found {
+                open.remove(index);
+            }
+        }
+    }
+    open
+}
+
+fn pinned(case: &mut Case<'_, '_>) {
+    let ledger = case.ledger;
+    let lives: Vec<_> = ledger
+        .judged()
+        .map(|(i, l)| (i, l.placed, l.gone, l.unload.last().copied(), l.state))
+        .collect();
+    for (index, placed, gone, unload, _) in lives {
+        if gone.is_some() || !matches!(unload, Some((_, EAGAIN))) {
+            continue;
+        }
+        let open = outstanding(case, placed);
+        // The loader's own hold stands for a load that never ended: another rule tells that.
+        for change in open.iter().filter(|c| c.why != "init") {
+            if case.full("module-pinned") {
+                break;
+            }
+            let mut draft = case.draft("module-pinned", &change.at);
+            draft.life = Some(index);
+            draft.key = change.key;
+            draft.detail = change.why.to_owned();
+            draft.phase = Phase::Use;
+            let holder = if change.holder.is_empty() {
+                String::new()
+            } else {
+                format!(" by {}", change.holder)
+            };
+            draft.message = format!(
+                "delete_module answers EWOULDBLOCK: a reference ({}) is still held{holder}",
+                change.why
+            );
+            draft
+                .history
+                .push(case.step("taken", &change.at, change.why));
+            for file in ledger
+                .files
+                .iter()
+                .filter(|f| f.file == change.key && change.key != 0)
+                .take(8)
+            {
+                draft.history.push(case.step(file.how, &file.at, file.what));
+            }
+            if let Some(inherited) = ledger
+                .files
+                .iter()
+                .rev()
+                .find(|f| f.file == change.key && change.key != 0 && f.how == "inherited")
+            {
+                draft.detail = "inherited-file".to_owned();
+                draft.message = format!(
+                    "delete_module answers EWOULDBLOCK: {} holds an inherited {} as descriptor {}, and with it the module",
+                    ledger.task_name(inherited.at.tid),
+                    inherited.what,
+                    inherited.fd
+                );
+                draft.fix = "make the thread with kthread_run, which inherits nothing; or close its files in the thread".to_owned();
+            }
+            case.doubt(&mut draft);
+            case.push(draft);
+        }
+    }
+}
+
+/// A reference on itself, taken from zero outside of init, by a task that nothing holds the module for.
+fn self_get(case: &mut Case<'_, '_>) {
+    let ledger = case.ledger;
+    for misuse in ledger.misuses.iter().filter(|m| m.what == "self-get") {
+        if case.full("self-module-get") || !ledger.is_ours(&misuse.at) {
+            continue;
+        }
+        let life = misuse.at.life;
+        let change = ledger.refs.iter().rev().find(|r| {
+            r.delta > 0
+                && r.module == ledger.judged_name()
+                && r.at.tid == misuse.at.tid
+                && r.at.step.abs_diff(misuse.at.step) <= 2
+        });
+        // In init the loader holds the module; above zero another reference does.
+        if misuse.at.phase != Phase::Use || change.is_some_and(|c| c.value > 1) {
+            continue;
+        }
+        let mut draft = case.draft("self-module-get", &misuse.at);
+        draft.life = life;
+        draft.detail = misuse.detail.to_owned();
+        draft.message = format!(
+            "{} took a reference on itself while nobody held it: the module may go before the call, and after the put that ends it",
+            ledger.judged_name()
+        );
+        case.doubt(&mut draft);
+        case.push(draft);
+    }
+}

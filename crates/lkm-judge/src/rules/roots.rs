@@ -1,0 +1,244 @@
+//! Which finding explains which: one cause gives one root, and everything that follows from it points there.
+
+use std::collections::HashMap;
+
+use lkm_trace::Phase;
+
+use super::{Case, Draft};
+use crate::finding::Finding;
+
+/// Most steps of history kept when findings are merged.
+const MAX_HISTORY: usize = 32;
+/// Most findings in one report.
+const MAX_FINDINGS: usize = 1000;
+
+/// Rules that can only be consequences when another root of the same life explains them.
+fn is_left_behind(rule: &str) -> bool {
+    matches!(
+        rule,
+        "memory-leak" | "left-registered" | "left-running" | "module-pinned"
+    )
+}
+
+pub(super) fn link(case: &mut Case<'_, '_>) {
+    same_call(case);
+    after_oops(case);
+    running_uses(case);
+    into_freed_module(case);
+    later_generation(case);
+    flatten(&mut case.drafts);
+}
+
+/// A fault, or a second misuse, inside the very call that was found to be wrong already.
+fn same_call(case: &mut Case<'_, '_>) {
+    let mut first: HashMap<(u32, u64), usize> = HashMap::new();
+    let mut order: Vec<usize> = (0..case.drafts.len()).collect();
+    order.sort_by_key(|&i| (case.drafts[i].step, i));
+    for i in order {
+        let d = &case.drafts[i];
+        if d.pc == 0 || is_left_behind(d.rule) {
+            continue;
+        }
+        let site = case
+            .ledger
+            .faults
+            .iter()
+            .find(|f| f.at.step == d.step)
+            .map_or(d.pc, |f| f.at.site.pc);
+        match first.get(&(d.tid, site)) {
+            Some(&root) if case.drafts[root].step < d.step => {
+                let draft = &mut case.drafts[i];
+                if draft.root.is_none() {
+                    draft.root = Some(root);
+                }
+            }
+            Some(_) => {}
+            None => {
+                first.insert((d.tid, site), i);
+            }
+        }
+    }
+}
+
+/// What a dead task held, and what a life that ended in an oops never gave back.
+fn after_oops(case: &mut Case<'_, '_>) {
+    let oopses: Vec<(usize, u32, Option<usize>, usize, Phase)> = case
+        .drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, d)| d.rule == "oops")
+        .map(|(i, d)| (i, d.tid, d.life, d.step, d.phase))
+        .collect();
+    for (oops, tid, life, step, phase) in oopses {
+        for i in 0..case.drafts.len() {
+            let d = &case.drafts[i];
+            if d.root.is_some() || i == oops || case.drafts[oops].root == Some(i) {
+                continue;
+            }
+            let same_life = d.life == life && matches!(phase, Phase::Init | Phase::Exit);
+            let caused = is_left_behind(d.rule) && (d.tid == tid && d.step <= step || same_life)
+                || d.tid == tid && d.step > step && d.rule == "mutex-misuse";
+            if caused {
+                case.drafts[i].root = Some(oops);
+            }
+        }
+    }
+}
+
+/// Memory that something still running had taken is used, not lost.
+fn running_uses(case: &mut Case<'_, '_>) {
+    for left in &case.ledger.leftovers {
+        let Some(root) = case
+            .drafts
+            .iter()
+            .position(|d| d.rule == "left-running" && d.key == left.key && d.step == left.at.step)
+        else {
+            continue;
+        };
+        // A thread's own allocations: the thread is found by its function.
+        let tids: Vec<u32> = case
+            .ledger
+            .tasks
+            .iter()
+            .filter(|(_, t)| left.kind == "kthread" && t.function == left.function)
+            .map(|(&tid, _)| tid)
+            .collect();
+        for d in &mut case.drafts {
+            if d.root.is_none()
+                && is_left_behind(d.rule)
+                && d.rule != "left-running"
+                && tids.contains(&d.tid)
+            {
+                d.root = Some(root);
+            }
+        }
+    }
+}
+
+/// Execution of a module that has gone follows from what was left pointing there.
+fn into_freed_module(case: &mut Case<'_, '_>) {
+    for fault in &case.ledger.faults {
+        let target = if fault.exec { fault.address } else { fault.pc };
+        let freed = fault.about.starts_with("freed module")
+            || fault.about.starts_with("gone module")
+            || case
+                .ledger
+                .at_address(target)
+                .is_some_and(|l| case.ledger.lives[l].gone.is_some_and(|g| g < fault.at.step));
+        if !freed {
+            continue;
+        }
+        let root = [
+            "left-running",
+            "left-registered",
+            "missing-owner",
+            "forced-unload",
+        ]
+        .iter()
+        .find_map(|rule| {
+            case.drafts
+                .iter()
+                .position(|d| d.rule == *rule && d.root.is_none())
+        });
+        let Some(root) = root else { continue };
+        for d in &mut case.drafts {
+            if d.step == fault.at.step && d.root.is_none() {
+                d.root = Some(root);
+            }
+        }
+    }
+}
+
+/// What goes wrong only in a later load follows from what the first one left.
+fn later_generation(case: &mut Case<'_, '_>) {
+    let Some((first, _)) = case.ledger.judged().next() else {
+        return;
+    };
+    let Some(root) = case
+        .drafts
+        .iter()
+        .position(|d| d.life == Some(first) && d.root.is_none() && is_left_behind(d.rule))
+    else {
+        return;
+    };
+    let known: Vec<(&str, String)> = case
+        .drafts
+        .iter()
+        .filter(|d| d.life == Some(first))
+        .map(|d| (d.rule, d.place.at.clone()))
+        .collect();
+    for d in &mut case.drafts {
+        let later = d.life.is_some_and(|l| l > first);
+        if later && d.root.is_none() && !known.contains(&(d.rule, d.place.at.clone())) {
+            d.root = Some(root);
+        }
+    }
+}
+
+/// Points every consequence at the end of its chain of causes.
+fn flatten(drafts: &mut [Draft]) {
+    for i in 0..drafts.len() {
+        let mut root = drafts[i].root;
+        let mut hops = 0;
+        while let Some(r) = root {
+            hops += 1;
+            match drafts[r].root {
+                Some(next) if next != i && hops <= drafts.len() => root = Some(next),
+                _ => break,
+            }
+        }
+        drafts[i].root = root.filter(|&r| r != i);
+    }
+}
+
+/// Merges what is the same, puts roots before what follows from them, and numbers the findings.
+pub(super) fn gather(drafts: Vec<Draft>) -> Vec<Finding> {
+    let mut order: Vec<usize> = (0..drafts.len()).collect();
+    order.sort_by_key(|&i| {
+        let d = &drafts[i];
+        let cause = d.root.map_or(d.step, |r| drafts[r].step);
+        (cause, d.root.unwrap_or(i), d.root.is_some(), d.step, i)
+    });
+    let mut number = vec![usize::MAX; drafts.len()];
+    let mut seen: HashMap<(&'static str, String, String, Option<usize>), usize> = HashMap::new();
+    let mut findings: Vec<Finding> = Vec::new();
+    for &i in &order {
+        let d = &drafts[i];
+        let root = d.root.map(|r| number[r]).filter(|&r| r != usize::MAX);
+        let key = (d.rule, d.place.at.clone(), d.detail.clone(), root);
+        if let Some(&known) = seen.get(&key) {
+            number[i] = known;
+            let finding = &mut findings[known];
+            finding.count += 1;
+            let room = MAX_HISTORY.saturating_sub(finding.history.len());
+            for step in d.history.iter().take(room) {
+                if !finding.history.contains(step) {
+                    finding.history.push(step.clone());
+                }
+            }
+            continue;
+        }
+        if findings.len() >= MAX_FINDINGS {
+            break;
+        }
+        number[i] = findings.len();
+        seen.insert(key, findings.len());
+        findings.push(Finding {
+            id: findings.len(),
+            rule: d.rule,
+            detail: d.detail.clone(),
+            phase: d.phase,
+            message: d.message.clone(),
+            place: d.place.clone(),
+            trace: d.trace.clone(),
+            history: d.history.iter().take(MAX_HISTORY).cloned().collect(),
+            fix: d.fix.clone(),
+            confidence: d.confidence,
+            through: d.through.clone(),
+            count: 1,
+            replay: None,
+            root,
+        });
+    }
+    findings
+}

@@ -1,0 +1,3 @@
+//! Judgements of recorded traces: for each rule one that breaks it and one that does not.
+
+mod lives;
