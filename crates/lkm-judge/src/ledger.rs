@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use lkm_trace::{Class, End, Event, Phase, Site, TaskEnd, TaskKind, Trace};
 
-use crate::locks::Locks;
+use crate::locks::{Held, Locks};
 
 /// When and where something happened.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,6 @@ pub struct Moment<'t> {
 #[derive(Debug)]
 pub struct Life<'t> {
     pub name: &'t str,
-    pub generation: u32,
     pub sections: &'t [(String, u64, u64)],
     pub placed: usize,
     pub phase: Phase,
@@ -118,6 +117,10 @@ pub struct Misuse<'t> {
     pub key: u64,
     pub function: &'t str,
     pub at: Moment<'t>,
+    /// The lock it is about as it was held then, with its holder.
+    pub lock: Option<(u32, Held<'t>)>,
+    /// The locks the task held then that forbid to sleep.
+    pub atomic: Vec<Held<'t>>,
 }
 
 /// Something that can still run module code after it should not.
@@ -331,12 +334,7 @@ impl<'t> Ledger<'t> {
     fn apply(&mut self, step: usize, event: &'t Event) {
         match event {
             Event::Start { profile, .. } => self.profile = profile,
-            Event::Module {
-                name,
-                generation,
-                sections,
-                ..
-            } => self.place(step, name, *generation, sections),
+            Event::Module { name, sections, .. } => self.place(step, name, sections),
             Event::State { module, state } => {
                 if let Some(life) = self.newest(module) {
                     life.state = Some(*state);
@@ -544,6 +542,8 @@ impl<'t> Ledger<'t> {
                     key: *key,
                     function,
                     at,
+                    lock: self.locks.holder(*key).map(|(tid, held)| (tid, *held)),
+                    atomic: self.locks.atomic(*tid),
                 });
             }
             Event::Lock {
@@ -650,13 +650,7 @@ impl<'t> Ledger<'t> {
         }
     }
 
-    fn place(
-        &mut self,
-        step: usize,
-        name: &'t str,
-        generation: u32,
-        sections: &'t [(String, u64, u64)],
-    ) {
+    fn place(&mut self, step: usize, name: &'t str, sections: &'t [(String, u64, u64)]) {
         let index = self.lives.len();
         for (_, start, size) in sections {
             let end = start.saturating_add(*size);
@@ -676,7 +670,6 @@ impl<'t> Ledger<'t> {
         self.names.insert(name, index);
         self.lives.push(Life {
             name,
-            generation,
             sections,
             placed: step,
             phase: Phase::Load,

@@ -9,6 +9,9 @@ use crate::ledger::Moment;
 /// Most locks a task is followed through: more than lockdep's own bound of 48 says the trace is not a kernel's.
 const MAX_HELD: usize = 256;
 
+/// Most other locks remembered with an order.
+const MAX_GATES: usize = 8;
+
 /// A lock that a task holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Held<'t> {
@@ -21,10 +24,12 @@ pub struct Held<'t> {
 }
 
 /// One lock class was taken while another was held, for the first time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Edge<'t> {
     pub held: Held<'t>,
     pub taken: Held<'t>,
+    /// Classes of the other locks held then: one that both orders share keeps them apart.
+    pub gates: Vec<u64>,
 }
 
 /// The state and history of all locks.
@@ -45,6 +50,11 @@ pub struct Locks<'t> {
 /// Kinds that are states of the processor and not locks: they have no order and no owner.
 fn is_context(kind: &str) -> bool {
     kind.starts_with("rcu") || matches!(kind, "irq" | "preempt" | "bh" | "srcu")
+}
+
+/// Kinds under which a task must not sleep.
+pub fn is_spinning(kind: &str) -> bool {
+    kind.contains("spin") || kind.starts_with("rwlock")
 }
 
 /// Kinds that several holders may have at once: a cycle of readers only does not block.
@@ -78,9 +88,15 @@ impl<'t> Locks<'t> {
                     for earlier in held.iter().filter(|h| h.class != taken.class) {
                         self.edges
                             .entry((earlier.class, taken.class))
-                            .or_insert(Edge {
+                            .or_insert_with(|| Edge {
                                 held: *earlier,
                                 taken,
+                                gates: held
+                                    .iter()
+                                    .map(|h| h.class)
+                                    .filter(|c| *c != earlier.class)
+                                    .take(MAX_GATES)
+                                    .collect(),
                             });
                     }
                 }
@@ -128,6 +144,16 @@ impl<'t> Locks<'t> {
     /// The kind of a lock, when it was ever used.
     pub fn kind(&self, key: u64) -> Option<&'t str> {
         self.kinds.get(&key).copied()
+    }
+
+    /// The locks a task holds that forbid to sleep, oldest first.
+    pub fn atomic(&self, tid: u32) -> Vec<Held<'t>> {
+        let held = self.held.get(&tid).map_or(&[][..], Vec::as_slice);
+        held.iter()
+            .filter(|h| is_spinning(h.kind))
+            .take(MAX_GATES)
+            .copied()
+            .collect()
     }
 
     /// Who holds a lock, and since where.

@@ -1,3 +1,7 @@
 //! Judgements of recorded traces: for each rule one that breaks it and one that does not.
 
+mod hostile;
 mod lives;
+mod locks;
+mod refs;
+mod waits;

@@ -9,6 +9,10 @@ use crate::symbols::Symbols;
 
 /// Most steps of a reference count in a report.
 const MAX_REF_STEPS: usize = 4096;
+/// A symbol that nobody exports: what it needs was not given.
+const ENOENT: i64 = -2;
+/// Not a module of this kernel.
+const ENOEXEC: i64 = -8;
 /// Most names and notes in a report.
 const MAX_NAMES: usize = 256;
 
@@ -39,6 +43,11 @@ pub fn judge(trace: &Trace, symbols: &dyn Symbols, about: &About) -> Report {
     notes.truncate(MAX_NAMES);
     let (calls, unmodelled) = calls(&ledger);
     let result = outcome(&ledger);
+    if let (Some(errno @ ..=-1), None) = (result.load, result.init) {
+        notes.push(format!(
+            "the load was refused with {errno}: init did not run"
+        ));
+    }
     let reasons = doubts(
         trace,
         &ledger,
@@ -162,7 +171,11 @@ fn doubts(
         reasons.push("the module was never placed".to_owned());
     } else if result.init.is_none() && findings.is_empty() {
         reasons.push(match result.load {
-            Some(errno) if errno < 0 => format!("it did not come to run: load failed with {errno}"),
+            Some(errno @ (ENOENT | ENOEXEC)) => {
+                format!("it did not come to run: the load was refused with {errno}")
+            }
+            // Any other refusal is the kernel's answer to what was asked, and left nothing to judge.
+            Some(errno) if errno < 0 => return reasons,
             _ => "init did not return".to_owned(),
         });
     } else if matches!(result.exit.as_str(), "fault" | "hang") && findings.is_empty() {

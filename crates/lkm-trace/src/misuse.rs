@@ -95,6 +95,14 @@ pub const NAMES: &[(&str, &str)] = &[
     ),
     ("symbol-put", "symbol_put of a symbol that was not got"),
     (
+        "missing-owner",
+        "a file or mount of a module is open and holds no reference on it",
+    ),
+    (
+        "dangling-exit",
+        "a module's exit points into a module that has gone",
+    ),
+    (
         "result-ignored",
         "request_module's result was not what the code assumed",
     ),

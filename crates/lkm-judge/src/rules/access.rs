@@ -173,13 +173,14 @@ fn verb(fault: &Fault<'_>) -> &'static str {
 
 fn specific(case: &Case<'_, '_>, fault: &Fault<'_>, cause: Cause) -> Draft {
     let mut draft = placed(case, fault, cause.rule);
+    let inside = super::symbol(&draft.place.at);
     let by = if fault.function.is_empty() {
-        String::new()
+        inside
     } else {
-        format!("{} (called here) ", fault.function)
+        format!("{}, called by {inside},", fault.function)
     };
     draft.detail = cause.detail.to_owned();
-    draft.message = format!("{by}{} {}", verb(fault), cause.what);
+    draft.message = format!("{by} {} {}", verb(fault), cause.what);
     if let Some(object) = case
         .ledger
         .object_at(fault.object)
@@ -196,7 +197,7 @@ fn specific(case: &Case<'_, '_>, fault: &Fault<'_>, cause: Cause) -> Draft {
         });
         if let Some(source) = source {
             draft.message = format!(
-                "{by}{} through the error pointer {} that {} had answered",
+                "{by} {} through the error pointer {} that {} had answered",
                 verb(fault),
                 source.value,
                 source.function

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use lkm_trace::Phase;
+use lkm_trace::{Class, Phase};
 
 use super::{Case, Draft};
 use crate::finding::Confidence;
@@ -112,9 +112,17 @@ fn leak(case: &Case<'_, '_>, object: &Object<'_>, life: &Life<'_>, nature: Natur
     };
     let failed = life.init.is_some_and(|(_, v)| v < 0);
     let mut draft = case.draft(rule, &object.made);
-    draft.phase = Phase::AfterExit;
+    draft.phase = if failed {
+        Phase::Init
+    } else {
+        Phase::AfterExit
+    };
     draft.key = object.key;
     draft.detail = object.kind.to_owned();
+    let inside = match case.inside(&object.made) {
+        name if name.is_empty() => String::new(),
+        name => format!(" in {name}"),
+    };
     let after = if failed { "failed init" } else { "exit" };
     let name = if object.detail.is_empty() {
         String::new()
@@ -123,19 +131,19 @@ fn leak(case: &Case<'_, '_>, object: &Object<'_>, life: &Life<'_>, nature: Natur
     };
     draft.message = match nature {
         Nature::Memory => format!(
-            "{} bytes ({}{name}) from {} are not freed after {after}",
+            "{} bytes ({}{name}) from {}{inside} are not freed after {after}",
             object.size, object.kind, object.function
         ),
         Nature::Reference => format!(
-            "a reference ({}{name}) taken by {} is not put after {after}: what it counts is never freed",
+            "a reference ({}{name}) taken by {}{inside} is not put after {after}: what it counts is never freed",
             object.kind, object.function
         ),
         Nature::Pin => format!(
-            "{}{name}, taken by {}, is not given back after {after}: the module that owns it stays pinned",
+            "{}{name}, taken by {}{inside}, is not given back after {after}: the module that owns it stays pinned",
             object.kind, object.function
         ),
         _ => format!(
-            "{}{name} is still registered after {after} (by {}): the next user of it calls into code that has gone",
+            "{}{name} is still registered after {after} (by {}{inside}): the next user of it calls into code that has gone",
             object.kind, object.function
         ),
     };

@@ -151,7 +151,11 @@ fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
     } else {
         format!(": {}", misuse.detail)
     };
-    draft.message = format!("{who}{}{more}", row.text);
+    let inside = match case.inside(&misuse.at) {
+        name if name.is_empty() => String::new(),
+        name => format!(" (in {name})"),
+    };
+    draft.message = format!("{who}{}{inside}{more}", row.text);
     case.doubt(&mut draft);
     match misuse.what {
         // An unregister row may be implied by another function that is not modelled: nothing certain then.
@@ -196,15 +200,16 @@ fn task_history(case: &Case<'_, '_>, misuse: &Misuse<'_>, draft: &mut Draft) {
         });
     let task = ledger
         .tasks
-        .values()
+        .iter()
         .rev()
-        .filter(|t| t.freed.is_some_and(|f| f.step < misuse.at.step))
-        .find(|t| {
+        .filter(|(_, t)| t.freed.is_some_and(|f| f.step < misuse.at.step))
+        .find(|(_, t)| {
             misuse.detail.contains(t.comm) && !t.comm.is_empty()
                 || misuse.detail.contains(&format!("/{}", t.pid))
                 || object.is_some_and(|o| o.made.step.abs_diff(t.made.step) <= 4)
         });
-    let Some(task) = task else { return };
+    let Some((&tid, task)) = task else { return };
+    draft.subject = Some(tid);
     draft.history.push(case.step("created", &task.made, ""));
     if let Some((at, how, value)) = &task.ended {
         let mut step = case.step("ended", at, how.name());

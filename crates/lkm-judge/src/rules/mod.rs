@@ -1,8 +1,12 @@
 //! The rules: each looks at the books and says what is wrong. The order is that of causes before consequences.
 
 mod access;
+mod autoload;
+mod blocked;
 mod held;
+mod locks;
 mod misuse;
+mod order;
 mod refs;
 mod roots;
 mod table;
@@ -40,6 +44,8 @@ pub(crate) struct Draft {
     pub life: Option<usize>,
     /// The object it is about; 0 when none.
     pub key: u64,
+    /// The task it is about, when that is not the one that acted.
+    pub subject: Option<u32>,
     /// Where it was seen: the address behind the call, or of the fault.
     pub pc: u64,
     /// Index of the draft that explains this one.
@@ -72,6 +78,7 @@ impl<'a, 't> Case<'a, 't> {
             tid: at.tid,
             life: at.life,
             key: 0,
+            subject: None,
             pc: at.site.pc,
             root: None,
         }
@@ -167,6 +174,11 @@ impl<'a, 't> Case<'a, 't> {
             .collect()
     }
 
+    /// The function a moment is in, without the offset; empty when unknown.
+    pub fn inside(&self, at: &Moment<'_>) -> String {
+        symbol(&self.at(at).at)
+    }
+
     /// One step of a history.
     pub fn step(&self, what: &str, at: &Moment<'_>, function: &str) -> Step {
         Step {
@@ -177,6 +189,12 @@ impl<'a, 't> Case<'a, 't> {
             phase: at.phase,
         }
     }
+}
+
+/// The symbol of a place.
+pub(crate) fn symbol(place: &str) -> String {
+    let end = place.find(['+', ' ']).unwrap_or(place.len());
+    place[..end].to_owned()
 }
 
 fn line(symbols: &dyn Symbols, pc: u64) -> Option<String> {
@@ -194,10 +212,14 @@ pub(crate) fn run(ledger: &Ledger<'_>, symbols: &dyn Symbols) -> (Vec<Finding>, 
         notes: Vec::new(),
     };
     misuse::check(&mut case);
+    locks::check(&mut case);
+    order::check(&mut case);
     access::check(&mut case);
     values::check(&mut case);
+    autoload::check(&mut case);
     refs::check(&mut case);
     held::check(&mut case);
+    blocked::check(&mut case);
     roots::link(&mut case);
     let findings = roots::gather(case.drafts);
     (findings, case.notes)

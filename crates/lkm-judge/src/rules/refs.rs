@@ -3,7 +3,7 @@
 use lkm_trace::Phase;
 
 use super::Case;
-use crate::ledger::RefChange;
+use crate::ledger::{FileEvent, RefChange};
 
 const EAGAIN: i64 = -11;
 
@@ -34,9 +34,13 @@ fn underflow(case: &mut Case<'_, '_>) {
         draft.message = if misuse.what == "symbol-put" {
             format!("symbol_put of a symbol that was not got: {}", misuse.detail)
         } else {
-            format!("module_put without a reference to put {}", misuse.detail)
-                .trim_end()
-                .to_owned()
+            format!(
+                "module_put in {} without a reference to put {}",
+                case.inside(&misuse.at),
+                misuse.detail
+            )
+            .trim_end()
+            .to_owned()
         };
         draft.key = misuse.key;
         case.doubt(&mut draft);
@@ -102,25 +106,27 @@ fn pinned(case: &mut Case<'_, '_>) {
                 format!(" by {}", change.holder)
             };
             draft.message = format!(
-                "delete_module answers EWOULDBLOCK: a reference ({}) is still held{holder}",
-                change.why
+                "delete_module answers EWOULDBLOCK: a reference ({}) taken in {} is still held{holder}",
+                change.why,
+                case.inside(&change.at)
             );
             draft
                 .history
                 .push(case.step("taken", &change.at, change.why));
-            for file in ledger
-                .files
-                .iter()
-                .filter(|f| f.file == change.key && change.key != 0)
-                .take(8)
-            {
+            let same = |f: &&FileEvent<'_>| {
+                change.key != 0
+                    && f.file == change.key
+                    && (f.module.is_empty() || f.module == ledger.judged_name())
+            };
+            for file in ledger.files.iter().filter(same).take(8) {
                 draft.history.push(case.step(file.how, &file.at, file.what));
             }
             if let Some(inherited) = ledger
                 .files
                 .iter()
                 .rev()
-                .find(|f| f.file == change.key && change.key != 0 && f.how == "inherited")
+                .filter(same)
+                .find(|f| f.how == "inherited")
             {
                 draft.detail = "inherited-file".to_owned();
                 draft.message = format!(

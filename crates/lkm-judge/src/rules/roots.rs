@@ -76,7 +76,10 @@ fn after_oops(case: &mut Case<'_, '_>) {
                 continue;
             }
             let same_life = d.life == life && matches!(phase, Phase::Init | Phase::Exit);
-            let caused = is_left_behind(d.rule) && (d.tid == tid && d.step <= step || same_life)
+            // A thread that died there has ended without being asked.
+            let stopped = d.subject == Some(tid) && d.step > step;
+            let caused = stopped
+                || is_left_behind(d.rule) && (d.tid == tid && d.step <= step || same_life)
                 || d.tid == tid && d.step > step && d.rule == "mutex-misuse";
             if caused {
                 case.drafts[i].root = Some(oops);

@@ -194,6 +194,11 @@ pub const RULES: &[Rule] = &[
         fix: "pair every get with one put, and never get what may be gone",
     },
     Rule {
+        id: "not-initialised",
+        title: "an object was used before it was initialised",
+        fix: "initialise it before anything can reach it",
+    },
+    Rule {
         id: "raw-syscall",
         title: "the module executed a system call instruction",
         fix: "kernel code calls kernel functions; a system call from kernel mode is not defined",

@@ -57,6 +57,7 @@ pub(super) fn check(case: &mut Case<'_, '_>) {
             tid: 0,
             life: Some(index),
             key: 0,
+            subject: None,
             pc: 0,
             root: None,
         };
