@@ -5,6 +5,7 @@
 //! that exports of one are seen by another through a single modpost run, and so that kbuild's own
 //! time stamps make a second run cheap. Module names are therefore unique over all directories.
 
+use crate::expect::{self, Directives};
 use crate::kernel::target_directory;
 use crate::paths::{self, Headers};
 use std::collections::BTreeMap;
@@ -17,6 +18,14 @@ use std::process::{Command, ExitCode};
 pub struct Source {
     pub name: String,
     pub path: PathBuf,
+}
+
+impl Source {
+    /// What its head says.
+    pub fn directives(&self) -> Result<Directives, String> {
+        let text = fs::read_to_string(&self.path).map_err(|e| e.to_string())?;
+        expect::parse(&text).map_err(|e| format!("{}: {e}", self.path.display()))
+    }
 }
 
 /// Where the built modules of a kernel are.
@@ -167,6 +176,9 @@ fn drop_stale(out: &Path, sources: &[Source]) -> std::io::Result<()> {
 /// The task.
 pub fn task(args: &[String]) -> crate::Outcome {
     let headers = paths::headers()?;
+    for source in sources()? {
+        source.directives()?;
+    }
     let verbose = args.iter().any(|a| a == "--verbose");
     let out = build(&headers, verbose)?;
     println!(
@@ -175,6 +187,10 @@ pub fn task(args: &[String]) -> crate::Outcome {
         headers.release,
         out.display()
     );
+    match crate::selftests::build(&headers) {
+        Ok(dir) => println!("the kernel's own test modules in {}", dir.display()),
+        Err(e) => println!("the kernel's own test modules: {e}"),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

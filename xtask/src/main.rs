@@ -4,9 +4,16 @@
 
 mod closure;
 mod cpio;
+mod expect;
+mod fuzz;
 mod kbuild;
 mod kernel;
 mod paths;
+mod rehearse;
+mod selftests;
+mod setup;
+mod tally;
+mod test;
 #[allow(dead_code, reason = "its results are judged by the test tasks")]
 mod vm;
 mod vm_command;
@@ -29,6 +36,16 @@ const TASKS: &[Task] = &[
         name: "modules",
         help: "[--verbose]                  build the test modules with kbuild",
         run: kbuild::task,
+    },
+    Task {
+        name: "setup",
+        help: "install or name what the tests need",
+        run: setup::task,
+    },
+    Task {
+        name: "test",
+        help: "[--long] [--only GROUP]... [-m MODULE...]   everything",
+        run: test::task,
     },
     Task {
         name: "vm",

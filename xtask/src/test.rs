@@ -1,0 +1,170 @@
+//! `cargo xtask test`: everything, from what the distribution must bring to the closing line.
+//!
+//! `--long` adds the fuzz targets; `--only GROUP` (units, modules, selftests, scripts, kernel)
+//! runs a part; `-m NAME...` only these test modules.
+
+use crate::kbuild::{self, Source};
+use crate::kernel::target_directory;
+use crate::paths;
+use crate::rehearse;
+use crate::selftests;
+use crate::tally::{self, Tally};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Wanted {
+    only: Vec<String>,
+    modules: Vec<String>,
+    long: bool,
+}
+
+impl Wanted {
+    fn parse(args: &[String]) -> Result<Wanted, String> {
+        let mut wanted = Wanted::default();
+        let mut rest = args.iter();
+        while let Some(arg) = rest.next() {
+            match arg.as_str() {
+                "--long" => wanted.long = true,
+                "--only" => wanted
+                    .only
+                    .push(rest.next().ok_or("--only what?")?.to_owned()),
+                "-m" => wanted.modules.extend(rest.by_ref().cloned()),
+                _ => {
+                    return Err(format!(
+                        "cargo xtask test [--long] [--only GROUP]... [-m MODULE...], not {arg}"
+                    ));
+                }
+            }
+        }
+        if !wanted.modules.is_empty() && wanted.only.is_empty() {
+            wanted.only.push("modules".into());
+        }
+        Ok(wanted)
+    }
+
+    fn group(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|o| o == name)
+    }
+}
+
+/// The task.
+pub fn task(args: &[String]) -> crate::Outcome {
+    let wanted = Wanted::parse(args)?;
+    let missing = crate::setup::ensure();
+    for need in &missing {
+        println!("missing, and what needs it will fail: {need}");
+    }
+    let mut groups = Vec::new();
+    if wanted.group("units") {
+        groups.push(units()?);
+    }
+    let lkm = release_binary()?;
+    if wanted.group("modules") {
+        groups.push(modules(&lkm, &wanted.modules));
+    }
+    if wanted.group("selftests") {
+        groups.push(kernel_selftests(&lkm));
+    }
+    if wanted.long {
+        groups.push(crate::fuzz::all());
+    }
+    let good = tally::close(&groups);
+    Ok(ExitCode::from(u8::from(!good)))
+}
+
+/// `cargo test` over the workspace, its own counts taken over.
+fn units() -> Result<Tally, Box<dyn std::error::Error>> {
+    let mut tally = Tally::new("unit tests");
+    let output = Command::new(env!("CARGO"))
+        .args(["test", "--workspace", "--no-fail-fast", "--quiet"])
+        .current_dir(paths::root())
+        .stderr(Stdio::inherit())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (passed, failed) = counts(&text);
+    tally.add_counts(passed, failed);
+    if !output.status.success() {
+        println!("{text}");
+        if failed == 0 {
+            // Something that is not a test went wrong: the build itself.
+            tally.add("cargo test", &[output.status.to_string()]);
+        }
+    }
+    Ok(tally)
+}
+
+/// Sums the "test result:" lines of cargo test.
+fn counts(text: &str) -> (usize, usize) {
+    let number = |line: &str, what: &str| {
+        let words: Vec<&str> = line.split([' ', ';', '.']).collect();
+        words
+            .windows(2)
+            .find(|w| w[1] == what)
+            .and_then(|w| w[0].parse::<usize>().ok())
+            .unwrap_or(0)
+    };
+    text.lines()
+        .filter(|l| l.starts_with("test result:"))
+        .fold((0, 0), |(p, f), l| {
+            (p + number(l, "passed"), f + number(l, "failed"))
+        })
+}
+
+/// Builds the program and answers its path.
+fn release_binary() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--quiet", "--package", "lkm"])
+        .current_dir(paths::root())
+        .status()?;
+    if !status.success() {
+        return Err(format!("cargo build --release: {status}").into());
+    }
+    Ok(target_directory().join("release/lkm"))
+}
+
+fn modules(lkm: &Path, only: &[String]) -> Tally {
+    let mut tally = Tally::new("modules");
+    let built = paths::headers()
+        .map_err(Into::into)
+        .and_then(|headers| kbuild::build(&headers, false))
+        .and_then(|dir| Ok((dir, kbuild::sources()?)));
+    match built {
+        Ok((dir, sources)) => {
+            let some: Vec<Source> = sources
+                .into_iter()
+                .filter(|s| only.is_empty() || only.contains(&s.name))
+                .collect();
+            rehearse::all(lkm, &dir, &some)
+        }
+        Err(e) => {
+            tally.add("build", &[e.to_string()]);
+            tally
+        }
+    }
+}
+
+fn kernel_selftests(lkm: &Path) -> Tally {
+    let built = paths::headers()
+        .map_err(Into::into)
+        .and_then(|headers| selftests::build(&headers))
+        .and_then(|dir| selftests::all(lkm, &dir));
+    built.unwrap_or_else(|e| {
+        let mut tally = Tally::new("kernel selftests");
+        tally.add("build", &[e.to_string()]);
+        tally
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    #[test]
+    fn test_results_are_summed() {
+        let text = "running 3 tests\ntest result: ok. 3 passed; 0 failed; 0 ignored; 0 measured\n\
+            test result: FAILED. 10 passed; 2 failed; 1 ignored\n";
+        assert_eq!(counts(text), (13, 2));
+    }
+}
