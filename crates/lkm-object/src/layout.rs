@@ -145,7 +145,7 @@ impl Layout {
     /// # Errors
     /// [`TooLarge`], for which the kernel answers ENOMEM.
     pub fn new(info: &LoadInfo<'_>, config: &Config) -> Result<Layout, TooLarge> {
-        let sections: Vec<Candidate<'_>> = info
+        let mut sections: Vec<Candidate<'_>> = info
             .elf
             .sections
             .iter()
@@ -153,8 +153,8 @@ impl Layout {
             .map(|s| Candidate::new(info, s, config))
             .collect();
         let mut places = Vec::with_capacity(sections.len());
-        let mut core = sections_of(&sections, Image::Core, config, &mut places)?;
-        let mut init = sections_of(&sections, Image::Init, config, &mut places)?;
+        let mut core = sections_of(&mut sections, Image::Core, config, &mut places)?;
+        let mut init = sections_of(&mut sections, Image::Init, config, &mut places)?;
         let kallsyms = match config.kallsyms {
             true => Some(layout_symtab(info, config, &mut core, &mut init)?),
             false => None,
@@ -182,6 +182,7 @@ struct Candidate<'a> {
     section: &'a Section<'a>,
     flags: u64,
     image: Image,
+    placed: bool,
 }
 
 impl<'a> Candidate<'a> {
@@ -197,6 +198,7 @@ impl<'a> Candidate<'a> {
             section,
             flags,
             image: image_of(section.name, config),
+            placed: false,
         }
     }
 }
@@ -219,23 +221,19 @@ const PASSES: [(Pass, u64, u64); 4] = [
 ];
 
 fn sections_of(
-    sections: &[Candidate<'_>],
+    sections: &mut [Candidate<'_>],
     image: Image,
     config: &Config,
     places: &mut Vec<Place>,
 ) -> Result<Extent, TooLarge> {
     let mut size = 0u64;
     let mut extent = Extent::default();
-    let first = places.len();
     for (pass, must, must_not) in PASSES {
-        for c in sections
-            .iter()
-            .filter(|c| c.image == image && c.flags & must == must && c.flags & must_not == 0)
-        {
-            // An earlier pass may have taken it: executable code is "not writable", too.
-            if places[first..].iter().any(|p| p.section == c.section.index) {
-                continue;
-            }
+        // An earlier pass may have taken a section: executable code is "not writable", too.
+        for c in sections.iter_mut().filter(|c| {
+            !c.placed && c.image == image && c.flags & must == must && c.flags & must_not == 0
+        }) {
+            c.placed = true;
             let offset = module_get_offset(&mut size, c.section)?;
             places.push(Place {
                 section: c.section.index,
