@@ -50,13 +50,43 @@ impl Compression {
 /// [`Error::Decompress`] for a damaged stream, [`Error::TooLarge`] when the
 /// result would exceed `limit` bytes (raw data is held to it too).
 pub fn decompress(data: &[u8], limit: usize) -> Result<Cow<'_, [u8]>> {
+    expand(data, limit, Tail::Stream)
+}
+
+/// As [`decompress`], for a compressed kernel: one stream, and whatever follows
+/// it (the kernel's build appends the size) is ignored. Reads legacy lz4, too.
+///
+/// # Errors
+/// As [`decompress`].
+pub fn decompress_first(data: &[u8], limit: usize) -> Result<Cow<'_, [u8]>> {
+    if let Some(blocks) = data.strip_prefix(&crate::lz4::LEGACY_MAGIC) {
+        return crate::lz4::decompress_legacy(blocks, limit).map(Cow::Owned);
+    }
+    expand(data, limit, Tail::Ignored)
+}
+
+/// What may follow the first compressed stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    /// Another stream, whose contents are joined, or nothing.
+    Stream,
+    /// Anything.
+    Ignored,
+}
+
+fn expand(data: &[u8], limit: usize, tail: Tail) -> Result<Cow<'_, [u8]>> {
     let format = Compression::detect(data);
+    let first = tail == Tail::Ignored;
+    let guess = data.len().saturating_mul(4);
     let out = match format {
         Compression::None => {
             if data.len() > limit {
                 return Err(Error::TooLarge { limit });
             }
             return Ok(Cow::Borrowed(data));
+        }
+        Compression::Gzip if first => {
+            bounded(flate2::read::GzDecoder::new(data), guess, format, limit)
         }
         Compression::Gzip => bounded(
             flate2::read::MultiGzDecoder::new(data),
@@ -67,23 +97,25 @@ pub fn decompress(data: &[u8], limit: usize) -> Result<Cow<'_, [u8]>> {
         Compression::Xz => {
             // The decoder's own memory is bounded too: a header may ask for a 4 GiB dictionary.
             let memory = (limit as u64).max(64 << 20) + (1 << 20);
-            let stream =
-                liblzma::stream::Stream::new_auto_decoder(memory, liblzma::stream::CONCATENATED)
-                    .map_err(|e| damaged(format, e))?;
-            bounded(
-                liblzma::bufread::XzDecoder::new_stream(data, stream),
-                data.len().saturating_mul(4),
-                format,
-                limit,
-            )
+            let flags = if first {
+                0
+            } else {
+                liblzma::stream::CONCATENATED
+            };
+            let stream = liblzma::stream::Stream::new_stream_decoder(memory, flags)
+                .map_err(|e| damaged(format, e))?;
+            let decoder = liblzma::bufread::XzDecoder::new_stream(data, stream);
+            bounded(decoder, guess, format, limit)
         }
         Compression::Zstd => {
             let mut decoder =
                 zstd::stream::read::Decoder::with_buffer(data).map_err(|e| damaged(format, e))?;
+            if first {
+                decoder = decoder.single_frame();
+            }
             // Windows up to 128 MiB, what `zstd --long=27` writes and the kernel accepts at most.
             decoder.window_log_max(27).map_err(|e| damaged(format, e))?;
-            let size = zstd_size(data).unwrap_or(data.len().saturating_mul(4));
-            bounded(decoder, size, format, limit)
+            bounded(decoder, zstd_size(data).unwrap_or(guess), format, limit)
         }
     }?;
     Ok(Cow::Owned(out))

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod btf;
 mod bytes;
 pub mod check;
 pub mod compress;
@@ -14,11 +15,15 @@ pub mod elf;
 mod error;
 pub mod exports;
 pub mod layout;
+mod lz4;
 pub mod modinfo;
 pub mod module;
 pub mod params;
 pub mod signature;
+pub mod types;
+pub mod vmlinux;
 
+pub use btf::Btf;
 pub use check::{Refusal, Rules, load_checks};
 pub use compress::{DEFAULT_LIMIT, decompress};
 pub use elf::{Elf, Rela, Section, Symbol};
@@ -29,3 +34,4 @@ pub use modinfo::Modinfo;
 pub use module::ModuleFile;
 pub use params::Param;
 pub use signature::Signature;
+pub use types::Types;
