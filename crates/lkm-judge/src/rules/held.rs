@@ -156,7 +156,10 @@ fn leak(case: &Case<'_, '_>, object: &Object<'_>, life: &Life<'_>, nature: Natur
     draft
         .history
         .push(case.step(verb(nature), &object.made, object.function));
-    if let Some(stub) =
+    if matches!(object.class, Class::Stubbed | Class::Unknown) {
+        draft.confidence = Confidence::Low;
+        draft.through = Some(object.function.to_owned());
+    } else if let Some(stub) =
         case.ledger
             .stub_between(object.made.step, case.ledger.steps, object.made.life)
     {
