@@ -6,6 +6,7 @@
 //! preloaded shims which redirect `open`, `opendir` and `stat` see every path.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags};
 
@@ -151,7 +152,20 @@ pub trait Files: Sync {
 pub struct RealFiles;
 
 struct RealFile(OwnedFd);
-struct RealDir(OwnedFd);
+struct RealDir {
+    fd: OwnedFd,
+    /// Temporary files made so far, which gives the next one its name.
+    made: AtomicU32,
+}
+
+impl RealDir {
+    fn new(fd: OwnedFd) -> Box<RealDir> {
+        Box::new(RealDir {
+            fd,
+            made: AtomicU32::new(0),
+        })
+    }
+}
 
 fn stat_of(st: &sys::Stat) -> Stat {
     let kind = match FileType::from_raw_mode(st.st_mode) {
@@ -198,7 +212,7 @@ const FILE_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 impl OpenDir for RealDir {
     fn entries(&self) -> Result<Vec<Entry>, Errno> {
         let mut out = Vec::new();
-        for e in sys::Dir::read_from(&self.0)? {
+        for e in sys::Dir::read_from(&self.fd)? {
             let e = e?;
             let name = e.file_name().to_bytes();
             if name == b"." || name == b".." {
@@ -218,17 +232,17 @@ impl OpenDir for RealDir {
     }
 
     fn dir(&self, name: &[u8]) -> Result<Box<dyn OpenDir>, Errno> {
-        Ok(Box::new(RealDir(sys::openat(
-            &self.0,
+        Ok(RealDir::new(sys::openat(
+            &self.fd,
             name,
             DIR_FLAGS,
             Mode::empty(),
-        )?)))
+        )?))
     }
 
     fn file(&self, name: &[u8]) -> Result<Box<dyn OpenFile>, Errno> {
         Ok(Box::new(RealFile(sys::openat(
-            &self.0,
+            &self.fd,
             name,
             FILE_FLAGS,
             Mode::empty(),
@@ -236,15 +250,16 @@ impl OpenDir for RealDir {
     }
 
     fn stat(&self, name: &[u8]) -> Result<Stat, Errno> {
-        Ok(stat_of(&sys::statat(&self.0, name, AtFlags::empty())?))
+        Ok(stat_of(&sys::statat(&self.fd, name, AtFlags::empty())?))
     }
 
     fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let pid = rustix::process::getpid().as_raw_nonzero();
-        for attempt in 0..1000 {
-            let name = format!(".lkm-depmod.{pid}.{attempt}").into_bytes();
-            let fd = match sys::openat(&self.0, &name, flags, Mode::from(0o600)) {
+        for _ in 0..1000 {
+            let n = self.made.fetch_add(1, Ordering::Relaxed);
+            let name = format!(".lkm-depmod.{pid}.{n}").into_bytes();
+            let fd = match sys::openat(&self.fd, &name, flags, Mode::from(0o600)) {
                 Err(rustix::io::Errno::EXIST) => continue,
                 r => r?,
             };
@@ -262,15 +277,15 @@ impl OpenDir for RealDir {
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        Ok(sys::renameat(&self.0, from, &self.0, to)?)
+        Ok(sys::renameat(&self.fd, from, &self.fd, to)?)
     }
 
     fn remove(&self, name: &[u8]) -> Result<(), Errno> {
-        Ok(sys::unlinkat(&self.0, name, AtFlags::empty())?)
+        Ok(sys::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
     fn sync(&self) -> Result<(), Errno> {
-        match sys::fsync(&self.0) {
+        match sys::fsync(&self.fd) {
             // Some file systems have nothing to sync for a directory.
             Err(rustix::io::Errno::INVAL) => Ok(()),
             r => Ok(r?),
@@ -299,11 +314,7 @@ impl Files for RealFiles {
     }
 
     fn open_dir(&self, path: &[u8]) -> Result<Box<dyn OpenDir>, Errno> {
-        Ok(Box::new(RealDir(sys::open(
-            path,
-            DIR_FLAGS,
-            Mode::empty(),
-        )?)))
+        Ok(RealDir::new(sys::open(path, DIR_FLAGS, Mode::empty())?))
     }
 
     fn stat(&self, path: &[u8]) -> Result<Stat, Errno> {

@@ -9,12 +9,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod args;
 pub mod config;
+pub mod depmod;
+pub mod docs;
 pub mod ere;
 pub mod errno;
 pub mod fnmatch;
 pub mod fs;
 pub mod fs_memory;
+pub mod host;
 pub mod index;
 pub mod kernel;
+pub mod log;
 pub mod text;
+pub mod tools;

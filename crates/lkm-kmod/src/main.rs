@@ -1,0 +1,10 @@
+//! The six tools and `kmod` alone: what a distribution puts in an initramfs.
+//!
+//! `lkm-kmod` is called by a symbolic link that has a tool's name, or with the
+//! tool's name as the first argument.
+
+#![forbid(unsafe_code)]
+
+fn main() {
+    std::process::exit(lkm_tree::tools::main(&lkm_live::kernel::LiveKernel));
+}

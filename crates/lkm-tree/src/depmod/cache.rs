@@ -1,0 +1,1 @@
+//! Facts of modules, remembered from one run to the next.

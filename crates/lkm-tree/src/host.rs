@@ -1,0 +1,92 @@
+//! What a tool needs of the process around it: environment, commands, time
+//! and the system log.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::errno::Errno;
+
+/// How a command of an `install` or `remove` line ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// With this exit code; a signal counts as 0, as `WEXITSTATUS` of it does.
+    Code(i32),
+    /// It could not be started.
+    NotStarted(Errno),
+}
+
+/// The process's surroundings.
+pub trait Host {
+    fn env(&self, name: &str) -> Option<Vec<u8>>;
+    /// `system(3)`, with these variables added to the environment.
+    fn system(&self, command: &[u8], env: &[(&str, &[u8])]) -> Ended;
+    /// Milliseconds on a clock that only goes forward.
+    fn now_msec(&self) -> u64;
+    fn sleep_msec(&self, msec: u64);
+    /// One line to `syslog(3)`, facility daemon, with a priority of 0 to 7.
+    fn syslog(&self, ident: &str, priority: i32, text: &[u8]);
+    /// Whether standard error is closed, so that messages must go to the log.
+    fn stderr_closed(&self) -> bool;
+}
+
+/// The process itself.
+#[derive(Debug)]
+pub struct Process {
+    start: Instant,
+}
+
+impl Default for Process {
+    fn default() -> Process {
+        Process {
+            start: Instant::now(),
+        }
+    }
+}
+
+/// Facility `daemon`, shifted to its place.
+const LOG_DAEMON: i32 = 3 << 3;
+
+impl Host for Process {
+    fn env(&self, name: &str) -> Option<Vec<u8>> {
+        Some(std::env::var_os(name)?.into_vec())
+    }
+
+    fn system(&self, command: &[u8], env: &[(&str, &[u8])]) -> Ended {
+        let _ = io::stdout().flush();
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(OsStr::from_bytes(command));
+        for (name, value) in env {
+            shell.env(name, OsStr::from_bytes(value));
+        }
+        match shell.status() {
+            Ok(status) => Ended::Code((status.into_raw() >> 8) & 0xff),
+            Err(e) => Ended::NotStarted(e.into()),
+        }
+    }
+
+    fn now_msec(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn sleep_msec(&self, msec: u64) {
+        std::thread::sleep(Duration::from_millis(msec));
+    }
+
+    fn syslog(&self, ident: &str, priority: i32, text: &[u8]) {
+        let Ok(socket) = UnixDatagram::unbound() else {
+            return;
+        };
+        let head = format!("<{}>{ident}: ", LOG_DAEMON | (priority & 7));
+        // Nobody listening is no reason to fail: syslog(3) does not either.
+        let _ = socket.send_to(&[head.as_bytes(), text].concat(), "/dev/log");
+    }
+
+    fn stderr_closed(&self) -> bool {
+        rustix::fs::fstat(rustix::stdio::stderr()).is_err()
+    }
+}

@@ -1,0 +1,147 @@
+//! The six tools, and the name `kmod` itself: arguments in, action, text out.
+//!
+//! Texts and exit codes are kmod's; `docs/undocumented-kmod-behavior.md` lists
+//! where these differ on purpose.
+
+pub mod depmod;
+
+use std::io::Write;
+
+use crate::args::{Event, Parsed, Tool, parse};
+use crate::emit;
+use crate::fs::Files;
+use crate::host::Host;
+use crate::kernel::Kernel;
+use crate::log::{Level, Log};
+use crate::text::basename;
+
+/// What a tool works on, and where it writes.
+pub struct World<'a> {
+    pub fs: &'a dyn Files,
+    pub kernel: &'a dyn Kernel,
+    pub host: &'a dyn Host,
+    pub out: &'a mut dyn Write,
+    pub err: &'a mut dyn Write,
+    /// The name it was called by, with its path.
+    pub argv0: Vec<u8>,
+}
+
+/// Where modules are, below the root.
+pub const MODULE_DIRECTORY: &str = "/lib/modules";
+
+/// What the tools say of themselves after `-V`: the kmod whose behaviour they
+/// have, the compressions and the signatures they read.
+pub const VERSION: &str = concat!(
+    "kmod version 34\n+ZSTD +XZ +ZLIB +OPENSSL -MBEDTLS\nlkm version ",
+    env!("CARGO_PKG_VERSION"),
+    "\n"
+);
+
+/// All tools, by the names they are called by.
+pub const TOOLS: [&Applet; 1] = [&depmod::DEPMOD];
+
+/// A tool and the code behind it.
+pub struct Applet {
+    pub tool: Tool,
+    pub run: fn(&mut World<'_>, &[Vec<u8>]) -> i32,
+}
+
+/// The tool of that name.
+pub fn find(name: &str) -> Option<&'static Applet> {
+    TOOLS.into_iter().find(|a| a.tool.name == name)
+}
+
+impl World<'_> {
+    /// The name it was called by.
+    pub fn program(&self) -> String {
+        String::from_utf8_lossy(basename(&self.argv0)).into_owned()
+    }
+
+    /// The messages of this program, with the limit a tool starts with.
+    pub fn log(&mut self) -> Log<'_> {
+        Log {
+            program: String::from_utf8_lossy(basename(&self.argv0)).into_owned(),
+            limit: Level::WARNING,
+            syslog: false,
+            host: self.host,
+            err: self.err,
+        }
+    }
+
+    /// Takes the command line apart.
+    pub fn parse(&self, tool: &Tool, args: &[Vec<u8>]) -> Parsed {
+        parse(tool, args, self.host.env("POSIXLY_CORRECT").is_some())
+    }
+
+    /// What getopt prints.
+    pub fn usage_error(&mut self, message: &[u8]) -> i32 {
+        let _ = emit!(self.err, self.argv0, ": ", message, "\n");
+        1
+    }
+
+    /// Handles the options that all tools have; the exit code when the tool is
+    /// done with that.
+    pub fn common_option(&mut self, tool: &Tool, event: &Event) -> Option<i32> {
+        let text = match event {
+            Event::Error(message) => return Some(self.usage_error(message)),
+            Event::Opt("help", _) => crate::docs::help(tool, &self.program()),
+            Event::Opt("version", _) => VERSION.to_string(),
+            Event::Opt(..) => return None,
+        };
+        let written = emit!(self.out, text);
+        Some(self.finish(written))
+    }
+
+    /// Ends with what was written: a reader who went away is no failure of
+    /// ours, but a full disk is.
+    pub fn finish(&mut self, written: std::io::Result<()>) -> i32 {
+        match written.and_then(|()| self.out.flush()) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                let text = format!("could not write: {}", crate::errno::Errno::from(e));
+                self.log().error(text);
+                1
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Runs the tool that the process was called as, or that its first argument
+/// names; the exit code.
+pub fn main(kernel: &dyn Kernel) -> i32 {
+    use std::os::unix::ffi::OsStringExt;
+
+    let mut args = std::env::args_os().map(OsStringExt::into_vec);
+    let mut argv0 = args.next().unwrap_or_default();
+    let mut args: Vec<Vec<u8>> = args.collect();
+    let host = crate::host::Process::default();
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut err = std::io::stderr().lock();
+    let named = |name: &[u8]| std::str::from_utf8(basename(name)).ok().and_then(find);
+    let applet = match named(&argv0) {
+        Some(a) => Some(a),
+        None if args.is_empty() => None,
+        None => {
+            argv0 = args.remove(0);
+            named(&argv0)
+        }
+    };
+    let Some(applet) = applet else {
+        let _ = emit!(err, "no tool of that name: ", argv0, "\n");
+        return 1;
+    };
+    let mut world = World {
+        fs: &crate::fs::RealFiles,
+        kernel,
+        host: &host,
+        out: &mut out,
+        err: &mut err,
+        argv0,
+    };
+    let code = (applet.run)(&mut world, &args);
+    let flushed = out.flush();
+    if code == 0 && flushed.is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
+        return 1;
+    }
+    code
+}

@@ -1,0 +1,595 @@
+//! depmod(8).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::{Applet, MODULE_DIRECTORY, World};
+use crate::args::{Event, Tool, opt};
+use crate::bytes;
+use crate::config::depmod::{DEFAULT_PATHS, DepmodConfig};
+use crate::depmod::facts::{Facts, FactsError};
+use crate::depmod::output::{Input, Notes};
+use crate::depmod::publish::{PublishError, publish, remove_leftovers};
+use crate::depmod::resolve::{Checks, Tree, Unresolved, order};
+use crate::depmod::scan::{Found, Scan};
+use crate::depmod::{MODULES_MAX, cycles, facts, output, symbols};
+use crate::emit;
+use crate::errno::Errno;
+use crate::fs::{Files, Kind, OpenDir};
+use crate::log::{Level, Log};
+use crate::text::has_module_extension;
+
+pub static DEPMOD: Applet = Applet {
+    tool: Tool {
+        name: "depmod",
+        summary: "generate modules.dep and map files",
+        usage: &["[-b DIR] [-e] [-E FILE | -F FILE] [-n] [-v] [-A] [VERSION] [FILE...]"],
+        options: &[
+            opt(b'a', "all", "Probe all modules"),
+            opt(b'A', "quick", "Only do the work if there is a newer module"),
+            opt(b'b', "basedir", "Use DIR as file system root").arg("DIR"),
+            opt(
+                b'm',
+                "moduledir",
+                "Module directory below the root (default: /lib/modules)",
+            )
+            .arg("DIR"),
+            opt(b'o', "outdir", "Write below DIR (default: the basedir)").arg("DIR"),
+            opt(
+                b'C',
+                "config",
+                "Read configuration from PATH; may be repeated",
+            )
+            .arg("PATH"),
+            opt(
+                b'E',
+                "symvers",
+                "Check symbol versions against this Module.symvers",
+            )
+            .arg("FILE"),
+            opt(
+                b'F',
+                "filesyms",
+                "Take the kernel's symbols from this System.map",
+            )
+            .arg("FILE"),
+            opt(
+                b'e',
+                "errsyms",
+                "Report symbols that nothing supplies (needs -E or -F)",
+            ),
+            opt(
+                b'v',
+                "verbose",
+                "Be verbose: say which module needs which, and why",
+            ),
+            opt(
+                b'n',
+                "show",
+                "Write the text tables to standard output, and no file",
+            ),
+            opt(b'n', "dry-run", "The same as --show"),
+            opt(
+                b'P',
+                "symbol-prefix",
+                "Skip this character in front of symbols",
+            )
+            .arg("CHAR"),
+            opt(b'w', "warn", "Warn on duplicates"),
+            opt(b'V', "version", "Show the version"),
+            opt(b'h', "help", "Show this help"),
+        ],
+        manual: &[],
+        posix: false,
+    },
+    run,
+};
+
+#[derive(Default)]
+struct Request {
+    all: bool,
+    quick: bool,
+    root: Vec<u8>,
+    module_directory: Option<Vec<u8>>,
+    outdir: Option<Vec<u8>>,
+    config: Vec<Vec<u8>>,
+    symvers: Option<Vec<u8>>,
+    system_map: Option<Vec<u8>>,
+    checks: Checks,
+    verbosity: i32,
+    show: bool,
+    warn_duplicates: bool,
+}
+
+fn run(world: &mut World<'_>, args: &[Vec<u8>]) -> i32 {
+    let parsed = world.parse(&DEPMOD.tool, args);
+    let mut r = Request::default();
+    for event in &parsed.events {
+        if let Some(code) = world.common_option(&DEPMOD.tool, event) {
+            return code;
+        }
+        let Event::Opt(name, value) = event else {
+            continue;
+        };
+        let value = value.clone().unwrap_or_default();
+        match *name {
+            "all" => r.all = true,
+            "quick" => r.quick = true,
+            "basedir" | "outdir" => match world.fs.absolute(&value) {
+                Ok(p) if *name == "basedir" => r.root = p,
+                Ok(p) => r.outdir = Some(p),
+                Err(_) => {
+                    let what = if *name == "basedir" {
+                        "image path "
+                    } else {
+                        "output directory "
+                    };
+                    world.log().error(bytes!("invalid ", what, value));
+                    return 1;
+                }
+            },
+            "moduledir" => r.module_directory = Some(value),
+            "config" => r.config.push(value),
+            "symvers" => {
+                r.symvers = Some(value);
+                r.checks.versions = true;
+            }
+            "filesyms" => r.system_map = Some(value),
+            "errsyms" => r.checks.unknown = true,
+            "verbose" => r.verbosity += 1,
+            "show" | "dry-run" => r.show = true,
+            "symbol-prefix" => match value[..] {
+                [c] => r.checks.prefix = Some(c),
+                _ => {
+                    world.log().say(Level::FATAL, "-P only takes a single char");
+                    return 1;
+                }
+            },
+            "warn" => r.warn_duplicates = true,
+            _ => {}
+        }
+    }
+    match depmod(world, r, &parsed.rest) {
+        Ok(()) => 0,
+        Err(code) => code,
+    }
+}
+
+/// `%u.%u`, whatever follows.
+fn is_version_number(v: &[u8]) -> bool {
+    let mut parts = v.splitn(2, |&c| c == b'.');
+    let (Some(a), Some(b)) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    !a.is_empty() && a.iter().all(u8::is_ascii_digit) && b.first().is_some_and(u8::is_ascii_digit)
+}
+
+fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(), i32> {
+    let (fs, host, kernel) = (world.fs, world.host, world.kernel);
+    let program = world.program();
+    let out = &mut *world.out;
+    let mut log = Log {
+        program,
+        limit: Level(Level::WARNING.0 + r.verbosity),
+        syslog: false,
+        host,
+        err: world.err,
+    };
+    let (version, files) = match rest.split_first() {
+        Some((v, files)) if is_version_number(v) => (v.clone(), files),
+        Some((v, _)) => {
+            log.error(bytes!("Bad version passed ", v));
+            return Err(1);
+        }
+        None => match kernel.release() {
+            Ok(v) => (v, rest),
+            Err(e) => {
+                log.say(Level::FATAL, format!("uname() failed: {e}"));
+                return Err(1);
+            }
+        },
+    };
+    let below = match &r.module_directory {
+        Some(d) => d
+            .iter()
+            .position(|&c| c != b'/')
+            .map_or(&b""[..], |at| &d[at..])
+            .to_vec(),
+        None => MODULE_DIRECTORY[1..].into(),
+    };
+    let dirname = bytes!(r.root, "/", below, "/", version);
+    let outname = bytes!(
+        r.outdir.as_ref().unwrap_or(&r.root),
+        "/",
+        below,
+        "/",
+        version
+    );
+    for d in [&dirname, &outname] {
+        if d.len() >= crate::text::PATH_MAX {
+            log.error(bytes!("Bad directory ", d, ": path too long"));
+            return Err(1);
+        }
+    }
+    r.all |= files.is_empty();
+    if r.quick {
+        if r.show || up_to_date(fs, &dirname, &mut log) {
+            return Ok(());
+        }
+        r.all = true;
+    }
+
+    let mut tree = Tree::default();
+    load_kernel_symbols(fs, &mut r, &mut tree, &mut log)?;
+
+    let paths: Vec<&[u8]> = match r.config.is_empty() {
+        true => DEFAULT_PATHS.to_vec(),
+        false => r.config.iter().map(|c| &c[..]).collect(),
+    };
+    let mut failed = false;
+    let config = match r.all {
+        true => DepmodConfig::load(fs, &paths, &version),
+        false => DepmodConfig::default(),
+    };
+    for c in &config.complaints {
+        log.say(if c.minor { Level::INFO } else { Level::ERROR }, &c.text);
+    }
+    let mut found = find(fs, &dirname, &config, r.all, files, &mut log)?;
+    if found.len() >= MODULES_MAX {
+        log.say(
+            Level::FATAL,
+            format!(
+                "could not build module array: {} modules are too many",
+                found.len()
+            ),
+        );
+        return Err(1);
+    }
+
+    let dir = fs.open_dir(&dirname).ok();
+    let source = |name: &str, log: &mut Log<'_>| read_source(dir.as_deref(), &dirname, name, log);
+    let modules_order = source("modules.order", &mut log);
+    if let Some(line) = order(&mut found, modules_order.as_deref()) {
+        let text = format!("modules.order:{line} corrupted line misses '\\n'");
+        log.error(bytes!(dirname, "/", text));
+    }
+
+    let facts = read_all(fs, &found, r.checks.versions);
+    let mut modules = Vec::with_capacity(found.len());
+    for (found, facts) in found.into_iter().zip(facts) {
+        match facts {
+            Ok(facts) => modules.push((found, facts)),
+            Err(e) => {
+                let text = e.to_string();
+                log.error(bytes!(
+                    "failed to load symbols from ",
+                    found.path,
+                    ": ",
+                    text
+                ));
+                failed = true;
+            }
+        }
+    }
+    tree.add_modules(modules, r.checks);
+    r.checks.needs = r.verbosity > 0;
+    let resolution = tree.resolve(r.checks);
+    for n in &resolution.needs {
+        let path = |m: usize| &tree.modules[m].found.path;
+        if emit!(
+            out,
+            path(n.module),
+            " needs \"",
+            n.symbol,
+            "\": ",
+            path(n.owner),
+            "\n"
+        )
+        .is_err()
+        {
+            failed = true;
+        }
+    }
+    for u in resolution.unresolved {
+        match u {
+            Unresolved::Unknown { module, symbol } => {
+                let path = &tree.modules[module].found.path;
+                log.warn(bytes!(path, " needs unknown symbol ", symbol));
+            }
+            Unresolved::Version { module, symbol } => {
+                let path = &tree.modules[module].found.path;
+                log.warn(bytes!(path, " disagrees about version of symbol ", symbol));
+            }
+        }
+    }
+    if let Err(users) = tree.sort() {
+        report_cycles(&tree, &users, &mut log);
+        return Err(1);
+    }
+
+    let (builtin, modinfo) = match r.show {
+        true => (None, None),
+        false => (
+            source("modules.builtin", &mut log),
+            source("modules.builtin.modinfo", &mut log),
+        ),
+    };
+    let mut notes = Notes::default();
+    let input = Input {
+        tree: &tree,
+        builtin: builtin.as_deref(),
+        builtin_modinfo: modinfo.as_deref(),
+        warn_duplicates: r.warn_duplicates,
+    };
+    let contents = output::files(&input, !r.show, &mut notes);
+    for w in &notes.warnings {
+        log.warn(w);
+    }
+    for e in &notes.errors {
+        log.error(e);
+    }
+    failed |= notes.incomplete;
+    if r.show {
+        for f in contents.iter().filter(|f| f.text) {
+            if emit!(out, f.content).is_err() {
+                failed = true;
+            }
+        }
+    } else {
+        write(fs, &outname, &contents, &mut log)?;
+    }
+    if failed || out.flush().is_err() {
+        Err(1)
+    } else {
+        Ok(())
+    }
+}
+
+fn load_kernel_symbols(
+    fs: &dyn Files,
+    r: &mut Request,
+    tree: &mut Tree,
+    log: &mut Log<'_>,
+) -> Result<(), i32> {
+    type Add = fn(&mut Tree, &[u8], &[u8], Option<u8>) -> Vec<Vec<u8>>;
+    let (path, add): (&Vec<u8>, Add) = match (&r.symvers, &r.system_map) {
+        (Some(path), _) => (path, symbols::add_symvers),
+        (None, Some(path)) => (path, symbols::add_system_map),
+        (None, None) => {
+            if r.checks.unknown {
+                log.warn("-e needs -E or -F");
+                r.checks.unknown = false;
+            }
+            return Ok(());
+        }
+    };
+    match fs.read(path, crate::config::FILE_MAX) {
+        Ok(text) => {
+            for e in add(tree, path, &text, r.checks.prefix) {
+                log.error(e);
+            }
+            Ok(())
+        }
+        Err(e) => {
+            log.say(
+                Level::FATAL,
+                bytes!("could not load ", path, ": ", e.text()),
+            );
+            Err(1)
+        }
+    }
+}
+
+fn find(
+    fs: &dyn Files,
+    dirname: &[u8],
+    config: &DepmodConfig,
+    all: bool,
+    files: &[Vec<u8>],
+    log: &mut Log<'_>,
+) -> Result<Vec<Found>, i32> {
+    let mut scan = Scan::new(fs, dirname, config);
+    if all {
+        let searched = scan.search();
+        for e in &scan.errors {
+            log.error(e);
+        }
+        if let Err(e) = searched {
+            log.say(Level::FATAL, format!("could not search modules: {e}"));
+            return Err(1);
+        }
+        return Ok(scan.found);
+    }
+    for path in files {
+        if !path.starts_with(b"/") {
+            log.say(Level::FATAL, bytes!(path, ": not absolute path."));
+            return Err(1);
+        }
+        let found = match fs.stat(path) {
+            Ok(_) => Found::named(path, dirname).ok_or(Errno::ENOENT),
+            Err(e) => Err(e),
+        };
+        match found {
+            Ok(found) => {
+                if !scan.add_named(found) {
+                    let text = bytes!("could not add module ", path, ": ", Errno::EEXIST.text());
+                    log.say(Level::FATAL, text);
+                    return Err(1);
+                }
+            }
+            Err(e) => {
+                log.say(
+                    Level::FATAL,
+                    bytes!("could not create module ", path, ": ", e.text()),
+                );
+                return Err(1);
+            }
+        }
+    }
+    Ok(scan.found)
+}
+
+/// A file of the module directory that something is made from.
+fn read_source(
+    dir: Option<&dyn OpenDir>,
+    dirname: &[u8],
+    name: &str,
+    log: &mut Log<'_>,
+) -> Option<Vec<u8>> {
+    let Some(dir) = dir else {
+        let text = Errno::ENOENT.text();
+        log.warn(bytes!("could not open directory ", dirname, ": ", text));
+        return None;
+    };
+    match dir
+        .file(name.as_bytes())
+        .and_then(|f| f.read_all(crate::config::FILE_MAX))
+    {
+        Ok(text) => Some(text),
+        Err(e) => {
+            log.warn(bytes!(
+                "could not open ",
+                name,
+                " at ",
+                dirname,
+                ": ",
+                e.text()
+            ));
+            None
+        }
+    }
+}
+
+/// Reads all modules, on all processors.
+fn read_all(fs: &dyn Files, found: &[Found], crcs: bool) -> Vec<Result<Facts, FactsError>> {
+    let read = |f: &Found| facts::read(&*f.open(fs)?, crcs);
+    let threads = std::thread::available_parallelism()
+        .map_or(1, |n| n.get())
+        .min(16);
+    if threads == 1 || found.len() < 16 {
+        return found.iter().map(read).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let mut all: Vec<Option<Result<Facts, FactsError>>> = Vec::new();
+    all.resize_with(found.len(), || None);
+    let (send, receive) = mpsc::channel();
+    std::thread::scope(|s| {
+        for _ in 0..threads {
+            let (send, next, read) = (send.clone(), &next, &read);
+            s.spawn(move || {
+                // Few at a time: modules differ in size a thousandfold.
+                const STEP: usize = 8;
+                let mut done = Vec::new();
+                loop {
+                    let start = next.fetch_add(STEP, Ordering::Relaxed);
+                    if start >= found.len() {
+                        break;
+                    }
+                    for (i, f) in found.iter().enumerate().skip(start).take(STEP) {
+                        done.push((i, read(f)));
+                    }
+                }
+                // The receiver outlives all threads.
+                let _ = send.send(done);
+            });
+        }
+        drop(send);
+        for (i, facts) in receive.iter().flatten() {
+            all[i] = Some(facts);
+        }
+    });
+    all.into_iter()
+        .map(|f| f.unwrap_or(Err(Errno::EIO.into())))
+        .collect()
+}
+
+fn report_cycles(tree: &Tree, users: &[u32], log: &mut Log<'_>) {
+    let (found, count) = cycles::find(tree, users);
+    for cycle in found {
+        let names: Vec<&[u8]> = cycle
+            .iter()
+            .map(|&m| tree.modules[m as usize].name())
+            .collect();
+        log.error(bytes!("Cycle detected: ", names.join(&b" -> "[..])));
+    }
+    log.error(format!("Found {count} modules in dependency cycles!"));
+}
+
+fn write(
+    fs: &dyn Files,
+    outname: &[u8],
+    contents: &[output::File],
+    log: &mut Log<'_>,
+) -> Result<(), i32> {
+    if let Err(e) = fs.make_dirs(outname) {
+        log.say(
+            Level::FATAL,
+            bytes!("could not create directory ", outname, ": ", e.text()),
+        );
+        return Err(1);
+    }
+    let dir = fs.open_dir(outname).map_err(|e| {
+        log.say(
+            Level::FATAL,
+            bytes!("could not open directory ", outname, ": ", e.text()),
+        );
+        1
+    })?;
+    let alive = |pid: u32| fs.stat(format!("/proc/{pid}").as_bytes()).is_ok();
+    remove_leftovers(&*dir, &alive);
+    publish(&*dir, contents).map_err(|e| {
+        let text = match e {
+            PublishError::Write(name, e) => format!("Could not write index '{name}': {e}"),
+            PublishError::Rename(name, e) => format!("Could not rename index '{name}': {e}"),
+        };
+        log.error(text);
+        1
+    })
+}
+
+/// Whether no module is newer than `modules.dep`. What cannot be told counts
+/// as newer.
+fn up_to_date(fs: &dyn Files, dirname: &[u8], log: &mut Log<'_>) -> bool {
+    let dir = match fs.open_dir(dirname) {
+        Ok(d) => d,
+        Err(e) => {
+            log.error(bytes!("could not open directory ", dirname, ": ", e.text()));
+            return false;
+        }
+    };
+    match dir.stat(b"modules.dep") {
+        Ok(st) => !has_newer(&*dir, st.mtime_ns / 1000, 0),
+        Err(e) => {
+            let text = e.text();
+            log.error(bytes!(
+                "could not fstatat(",
+                dirname,
+                ", modules.dep): ",
+                text
+            ));
+            false
+        }
+    }
+}
+
+fn has_newer(dir: &dyn OpenDir, than_usec: i128, depth: usize) -> bool {
+    /// Deeper than a path can be long, only a loop of links goes.
+    const DEPTH_MAX: usize = 64;
+    for e in dir.entries().unwrap_or_default() {
+        if e.name == b"build" || e.name == b"source" {
+            continue;
+        }
+        let Ok(st) = dir.stat(&e.name) else { continue };
+        let newer = match st.kind {
+            Kind::Dir if depth < DEPTH_MAX => dir
+                .dir(&e.name)
+                .is_ok_and(|d| has_newer(&*d, than_usec, depth + 1)),
+            Kind::File => has_module_extension(&e.name) && st.mtime_ns / 1000 > than_usec,
+            _ => false,
+        };
+        if newer {
+            return true;
+        }
+    }
+    false
+}
