@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod btf;
+pub mod builtin;
 mod bytes;
 pub mod check;
 pub mod compress;
@@ -24,6 +25,7 @@ pub mod types;
 pub mod vmlinux;
 
 pub use btf::Btf;
+pub use builtin::builtin;
 pub use check::{Refusal, Rules, load_checks};
 pub use compress::{DEFAULT_LIMIT, decompress};
 pub use elf::{Elf, Rela, Section, Symbol};

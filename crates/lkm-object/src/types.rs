@@ -58,6 +58,18 @@ impl Types for Chain<'_> {
     }
 }
 
+/// The struct a name stands for where headers make it with `#define`, so that no
+/// type information knows it.
+pub(crate) fn real_name(name: &str) -> &str {
+    match name {
+        "rcu_head" => "callback_head",
+        "radix_tree_node" => "xa_node",
+        "radix_tree_root" => "xarray",
+        "sockaddr_storage" => "__kernel_sockaddr_storage",
+        other => other,
+    }
+}
+
 /// One step of a member path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step<'p> {

@@ -76,6 +76,18 @@ fn bzimage_payload(data: &[u8]) -> Option<&[u8]> {
     data.get(start..end)
 }
 
+/// The release of a bzImage (`uname -r`), from its setup header; `None` for other files.
+pub fn release(data: &[u8]) -> Option<&str> {
+    if data.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let at = LITTLE.u16(data, 0x20e)? as usize + 0x200;
+    str_at(data, at)?
+        .split(' ')
+        .next()
+        .filter(|s| !s.is_empty())
+}
+
 /// The BTF bytes of a kernel: of an image in any form, or of a file that is BTF itself.
 ///
 /// # Errors

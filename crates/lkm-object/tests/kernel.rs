@@ -164,3 +164,39 @@ fn exports_equal_module_symvers() {
         assert!(ours.iter().all(|e| e.memory != Memory::Absolute));
     }
 }
+
+#[test]
+fn the_built_in_table_is_what_the_kernel_says() {
+    for (image, release) in kernels() {
+        let Some(table) = lkm_object::builtin(&release).filter(|t| t.release() == release) else {
+            eprintln!("SKIPPED: no built-in table was taken from {release}");
+            continue;
+        };
+        let raw = std::fs::read(&image).unwrap();
+        assert_eq!(vmlinux::release(&raw), Some(&*release));
+        let btf = Btf::parse(vmlinux::btf_bytes(&raw).unwrap()).unwrap();
+        let (mut structs, mut members) = (0, 0);
+        for name in table.structs() {
+            // Structs that have no name of their own are known by their member.
+            if name.contains('.') {
+                continue;
+            }
+            assert_eq!(table.struct_size(name), btf.struct_size(name), "{name}");
+            structs += 1;
+            for m in btf.layout(name).unwrap() {
+                if m.bits != 0 {
+                    continue;
+                }
+                let wanted = (Some(m.bit_offset / 8), Some(m.size));
+                let path = &m.path;
+                let found = (
+                    table.offset_of(name, path),
+                    table.size_of_member(name, path),
+                );
+                assert_eq!(found, wanted, "{name}.{path}");
+                members += 1;
+            }
+        }
+        eprintln!("{release}: {structs} structs, {members} members equal");
+    }
+}

@@ -1,7 +1,7 @@
 //! Questions to a BTF table: sizes, offsets by path, prototypes, enumerators, flattened layouts.
 
 use super::{Btf, Kind, Member, Type};
-use crate::types::{Step, Types, steps};
+use crate::types::{Step, Types, real_name, steps};
 
 /// Typedefs and qualifiers in a row, or structs in structs, that are followed
 /// before a table is taken to be cyclic. Real kernels stay below 20.
@@ -117,6 +117,7 @@ impl Btf {
 
     /// The struct, union or typedef of that name, stripped.
     pub fn composite(&self, name: &str) -> Option<Type<'_>> {
+        let name = real_name(name);
         self.find(name, &[Kind::Struct])
             .or_else(|| self.find(name, &[Kind::Union]))
             .or_else(|| self.strip(self.find(name, &[Kind::Typedef])?.id))
