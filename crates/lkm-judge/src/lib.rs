@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod explain;
 mod finding;
 mod kinds;
 mod ledger;

@@ -18,6 +18,7 @@ use crate::finding::{At, Confidence, Finding, Step};
 use crate::ledger::{Ledger, Moment};
 use crate::symbols::Symbols;
 
+pub(crate) use table::fix as fix_of;
 pub use table::{RULES, Rule, rule};
 
 /// Most findings of one rule before grouping; a run that breaks one rule more often than this is told by the first ones.
