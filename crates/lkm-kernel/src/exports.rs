@@ -1,0 +1,97 @@
+//! What the stock kernel exports: name, licence, namespace, whether it is code, data or per-CPU data, and a
+//! function's return kind. Generated from the kernel's own export tables and BTF (`cargo xtask exports`);
+//! facts about an interface, no code.
+
+use crate::symbols::{Proto, Ret};
+
+const TABLE: &str = include_str!("../data/exports-6.1.tsv");
+
+/// What kind of thing an export is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Code.
+    Function,
+    /// A variable.
+    Data,
+    /// A per-CPU variable: its value is an offset.
+    PerCpu,
+}
+
+/// What is known of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// What it is.
+    pub kind: Kind,
+    /// EXPORT_SYMBOL_GPL.
+    pub gpl: bool,
+    /// Its namespace, or empty.
+    pub namespace: &'static str,
+    /// Its prototype, for functions that the types tell of.
+    pub proto: Option<Proto>,
+}
+
+impl Known {
+    /// A function of which nothing else is known.
+    pub fn function() -> Known {
+        Known { kind: Kind::Function, gpl: false, namespace: "", proto: None }
+    }
+}
+
+/// Looks a name up. The table is sorted by bytes; a search reads some fourteen lines.
+pub fn find(name: &str) -> Option<Known> {
+    let bytes = TABLE.as_bytes();
+    let (mut low, mut high) = (0, bytes.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let start = bytes[..middle].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        let end = bytes[middle..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |at| middle + at);
+        let line = &TABLE[start..end];
+        let here = line.split('\t').next().unwrap_or("");
+        match here.cmp(name) {
+            std::cmp::Ordering::Equal => return parse(line),
+            std::cmp::Ordering::Less => low = end + 1,
+            std::cmp::Ordering::Greater => high = start,
+        }
+    }
+    None
+}
+
+fn parse(line: &'static str) -> Option<Known> {
+    let mut fields = line.split('\t');
+    let (_, kind, namespace, ret, size) =
+        (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let ret = match ret {
+        "v" => Some(Ret::Void),
+        "i" => Some(Ret::Int),
+        "b" => Some(Ret::Bool),
+        "p" => Some(Ret::Pointer),
+        _ => None,
+    };
+    Some(Known {
+        kind: match kind.as_bytes().first()? {
+            b'F' => Kind::Function,
+            b'P' => Kind::PerCpu,
+            _ => Kind::Data,
+        },
+        gpl: kind.ends_with('G'),
+        namespace: if namespace == "-" { "" } else { namespace },
+        proto: ret.map(|ret| Proto { ret, size: size.parse().unwrap_or(0) }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_found_by_its_name() {
+        for line in TABLE.lines() {
+            let name = line.split('\t').next().unwrap();
+            assert_eq!(find(name), parse(line), "{name}");
+        }
+        assert_eq!(find(""), None);
+        assert_eq!(find("zzzzzz"), None);
+        assert_eq!(find("kfre"), None);
+        assert!(find("kthread_stop").is_some_and(|k| !k.gpl && k.kind == Kind::Function));
+    }
+}

@@ -1,0 +1,3 @@
+//! Files and file systems (fs/).
+
+pub mod files;

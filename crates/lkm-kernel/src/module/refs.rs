@@ -1,0 +1,73 @@
+//! Reference counts of modules (kernel/module/main.c): the raw counter is the guest's word with base 1; who
+//! holds what is recorded beside it.
+
+use crate::abi::R;
+use crate::{Cx, sched, trace};
+use lkm_trace::Event;
+
+/// MODULE_REF_BASE.
+pub const BASE: i32 = 1;
+
+/// module_refcount: the raw counter minus the base; −1 while a module is unloading.
+pub fn count(cx: &Cx, module: u64) -> R<i32> {
+    Ok(cx.r32(module + cx.off.module_refcnt)? as i32 - BASE)
+}
+
+fn tell(cx: &mut Cx, module: u64, delta: i64, why: &str, key: u64, holder: &str) -> R<()> {
+    let value = i64::from(count(cx, module)?);
+    let name = super::by_struct(cx, module).map_or_else(String::new, |m| cx.modules.list[m].name.clone());
+    let (tid, site) = (sched::current_tid(cx), trace::site(cx));
+    let event = Event::Ref { module: name, delta, value, why: why.into(), key, holder: holder.into(), tid, site };
+    trace::emit(cx, event);
+    Ok(())
+}
+
+/// __module_get.
+pub fn get(cx: &mut Cx, module: u64, why: &str, key: u64, holder: &str) -> R<()> {
+    if module == 0 {
+        return Ok(());
+    }
+    let at = module + cx.off.module_refcnt;
+    let raw = cx.r32(at)?;
+    cx.w32(at, raw.wrapping_add(1))?;
+    tell(cx, module, 1, why, key, holder)
+}
+
+/// try_module_get: fails when the module is GOING or its raw counter is 0.
+pub fn try_get(cx: &mut Cx, module: u64, why: &str, key: u64, holder: &str) -> R<bool> {
+    if module == 0 {
+        return Ok(true);
+    }
+    let state = cx.r32(module + cx.off.module_state)?;
+    let raw = cx.r32(module + cx.off.module_refcnt)?;
+    if state == super::GOING || raw == 0 {
+        return Ok(false);
+    }
+    get(cx, module, why, key, holder)?;
+    Ok(true)
+}
+
+/// module_put: decrements if positive; WARNs when it already was 0.
+pub fn put(cx: &mut Cx, module: u64, why: &str) -> R<()> {
+    put_key(cx, module, why, 0)
+}
+
+/// The same, for a reference with an identity.
+pub fn put_key(cx: &mut Cx, module: u64, why: &str, key: u64) -> R<()> {
+    if module == 0 {
+        return Ok(());
+    }
+    let at = module + cx.off.module_refcnt;
+    let raw = cx.r32(at)? as i32;
+    if raw <= 0 {
+        trace::misuse(cx, "put-underflow", "the count was 0 already", module, "module_put");
+        return crate::traps::warn(cx, "", "module_put");
+    }
+    cx.w32(at, (raw - 1) as u32)?;
+    let state = cx.r32(module + cx.off.module_state)?;
+    if raw == BASE && state != super::GOING {
+        trace::misuse(cx, "put-underflow", "more puts than gets", module, "module_put");
+    }
+    tell(cx, module, -1, why, key, "")?;
+    super::delete::count_changed(cx, module)
+}

@@ -1,0 +1,103 @@
+//! The kernel log (kernel/printk/printk.c): levels, continuation, and the formatted text of format.rs.
+
+pub mod format;
+
+use crate::abi::{Call, R, VaList};
+use crate::table::{Row, behaves};
+use crate::{Cx, trace};
+use lkm_trace::Event;
+
+pub(crate) const ROWS: &[Row] = &[
+    behaves("_printk", printk),
+    behaves("vprintk", vprintk),
+    behaves("_printk_deferred", printk),
+];
+
+/// A line of the log.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// 0 (emergency) to 7 (debug).
+    pub level: u32,
+    /// Virtual nanoseconds since boot.
+    pub time: u64,
+    /// The text, without its newline.
+    pub text: String,
+}
+
+/// The log.
+#[derive(Default)]
+pub struct State {
+    /// All lines, oldest first.
+    pub lines: Vec<Line>,
+    /// Whether the last line waits for a continuation.
+    open: bool,
+}
+
+/// KERN_WARNING: the level of a message without one (MESSAGE_LOGLEVEL_DEFAULT).
+const DEFAULT_LEVEL: u32 = 4;
+/// Longest record (LOG_LINE_MAX is near it).
+const LINE_MAX: usize = 1024;
+
+/// Logs a text at a level. A text without a newline may be continued by one with KERN_CONT.
+pub fn log(cx: &mut Cx, level: u32, text: &str) {
+    append(cx, Some(level), false, text);
+}
+
+fn append(cx: &mut Cx, level: Option<u32>, cont: bool, text: &str) {
+    let mut text = text;
+    if text.len() > LINE_MAX {
+        let mut end = LINE_MAX;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text = &text[..end];
+    }
+    let tid = crate::sched::current_tid(cx);
+    let level = level.unwrap_or(DEFAULT_LEVEL);
+    trace::emit(cx, Event::Printk { level, text: text.into(), tid });
+    let complete = text.ends_with('\n');
+    let time = cx.clock.now;
+    let state = &mut cx.printk;
+    let mut parts = text.strip_suffix('\n').unwrap_or(text).split('\n');
+    if cont && state.open
+        && let (Some(last), Some(first)) = (state.lines.last_mut(), parts.next())
+    {
+        last.text.push_str(first);
+    }
+    for part in parts {
+        state.lines.push(Line { level, time, text: part.to_owned() });
+    }
+    state.open = !complete;
+}
+
+/// Logs formatted bytes as printk does: a KERN_SOH prefix gives the level.
+fn log_bytes(cx: &mut Cx, bytes: &[u8]) {
+    let mut rest = bytes;
+    let mut level = None;
+    let mut cont = false;
+    while let [1, kind, tail @ ..] = rest {
+        match kind {
+            b'0'..=b'7' => level = Some(u32::from(kind - b'0')),
+            b'c' => cont = true,
+            _ => break,
+        }
+        rest = tail;
+    }
+    let text = String::from_utf8_lossy(rest).into_owned();
+    append(cx, level, cont, &text);
+}
+
+fn printk(cx: &mut Cx, c: &Call) -> R {
+    let mut args = c.va(1);
+    let text = format::vsnprintf(cx, c.a[0], &mut args, LINE_MAX)?;
+    log_bytes(cx, &text);
+    Ok(text.len() as u64)
+}
+
+fn vprintk(cx: &mut Cx, c: &Call) -> R {
+    let mut args = VaList::at(cx, c.a[1])?;
+    let text = format::vsnprintf(cx, c.a[0], &mut args, LINE_MAX)?;
+    args.store(cx, c.a[1])?;
+    log_bytes(cx, &text);
+    Ok(text.len() as u64)
+}

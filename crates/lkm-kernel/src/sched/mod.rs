@@ -1,0 +1,398 @@
+//! Tasks and who runs next (kernel/sched/core.c, kernel/fork.c, kernel/exit.c, as far as a module meets them).
+//!
+//! A task's state word, flags, pid, name and usage live in its guest task_struct, because headers inline
+//! their use (`set_current_state`, `get_task_struct`); this file keeps what calls alone can reach. Task 0 of
+//! the machine is the control program: it picks a task, runs it until it blocks, and moves the clock when
+//! nothing can run.
+
+pub mod completion;
+mod rows;
+pub mod wait;
+
+use crate::abi::{R, Stop};
+use crate::hash::Map;
+use crate::{Cx, trace};
+use lkm_machine::TaskId;
+use lkm_trace::{Event, Site, TaskEnd, TaskKind};
+use std::collections::VecDeque;
+
+pub(crate) use rows::{JIFFY, ROWS};
+
+/// Index of a task in [`State::tasks`]; never reused within a run.
+pub type Tid = u32;
+
+/// TASK_RUNNING.
+pub const RUNNING: u32 = 0;
+/// TASK_INTERRUPTIBLE.
+pub const INTERRUPTIBLE: u32 = 1;
+/// TASK_UNINTERRUPTIBLE.
+pub const UNINTERRUPTIBLE: u32 = 2;
+/// TASK_WAKEKILL.
+pub const WAKEKILL: u32 = 0x100;
+/// TASK_DEAD.
+pub const DEAD: u32 = 0x80;
+/// TASK_NORMAL: what wake_up_process wakes.
+pub const NORMAL: u32 = INTERRUPTIBLE | UNINTERRUPTIBLE;
+
+/// What a task's machine context does.
+pub type Body = Box<dyn FnOnce(&mut Cx) -> R<i64>>;
+
+/// A kernel function that a task is inside of, for call traces.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// Gate slot of the function.
+    pub slot: u32,
+    /// Guest address of its argument frame.
+    pub frame: u64,
+    /// Return address in the guest.
+    pub ret: u64,
+}
+
+/// A task.
+pub struct Task {
+    /// Its stacks.
+    pub machine: TaskId,
+    /// Process id.
+    pub pid: u32,
+    /// Name, at most 15 bytes.
+    pub comm: String,
+    /// What it is.
+    pub kind: TaskKind,
+    /// Guest address of its task_struct.
+    pub ts: u64,
+    /// Whether it has ended.
+    pub dead: bool,
+    /// Whether it was killed by an oops.
+    pub oopsed: bool,
+    /// Whether it is on the run queue.
+    pub queued: bool,
+    /// Body, taken when it first runs.
+    pub body: Option<Body>,
+    /// Kernel functions it is inside of, outermost first.
+    pub frames: Vec<Frame>,
+    /// Pending signals, as bits (1 << signo).
+    pub signals: u64,
+    /// Signals a kernel thread allows.
+    pub allowed: u64,
+    /// Saved preempt_count while it does not run.
+    pub preempt: u32,
+    /// Saved interrupt flag while it does not run.
+    pub irq: u64,
+    /// What it last blocked on, for reports: kernel function and the object's address.
+    pub waits: Option<(&'static str, u64)>,
+    /// Whether CAP_SYS_MODULE is effective.
+    pub capable: bool,
+    /// Return value of its body.
+    pub value: i64,
+    /// Parent.
+    pub parent: Tid,
+}
+
+/// The scheduler's state.
+#[derive(Default)]
+pub struct State {
+    /// All tasks of the run, by Tid.
+    pub tasks: Vec<Task>,
+    queue: VecDeque<Tid>,
+    by_ts: Map<u64, Tid>,
+    by_machine: Map<TaskId, Tid>,
+    next_pid: u32,
+    /// The interrupt context's task.
+    pub irq: Option<Tid>,
+    /// Set when the modelled kernel has panicked: nothing runs any more.
+    pub panicked: Option<String>,
+    finished: Vec<TaskId>,
+    /// Switches made so far, to bound a run.
+    pub switches: u64,
+}
+
+/// Most tasks in a run.
+const MAX_TASKS: usize = 3000;
+/// Most switches in a run, after which it is cut short.
+pub const MAX_SWITCHES: u64 = 2_000_000;
+
+/// The running task, or None in the control program.
+pub fn current(cx: &Cx) -> Option<Tid> {
+    cx.sched.by_machine.get(&cx.current()).copied()
+}
+
+/// The running task; the control program counts as none and gives Tid 0, the idle task.
+pub fn current_tid(cx: &Cx) -> Tid {
+    current(cx).unwrap_or(0)
+}
+
+/// The task whose task_struct is at `ts`.
+pub fn by_struct(cx: &Cx, ts: u64) -> Option<Tid> {
+    cx.sched.by_ts.get(&ts).copied()
+}
+
+/// The live task of a pid.
+pub fn by_pid(cx: &Cx, pid: u32) -> Option<Tid> {
+    cx.sched.tasks.iter().position(|t| t.pid == pid && !t.dead).map(|i| i as Tid)
+}
+
+/// Makes a task that runs `body` when first scheduled. It is not woken yet.
+pub fn new_task(cx: &mut Cx, comm: &str, kind: TaskKind, function: u64, site: Site, body: Body) -> R<Option<Tid>> {
+    if cx.sched.tasks.len() >= MAX_TASKS {
+        return Ok(None);
+    }
+    let Ok(machine) = cx.new_task() else { return Ok(None) };
+    let ts = crate::mm::task_struct::alloc(cx)?;
+    let tid = cx.sched.tasks.len() as Tid;
+    if cx.sched.next_pid == 0 {
+        cx.sched.next_pid = 1000;
+    }
+    cx.sched.next_pid += 1;
+    let pid = cx.sched.next_pid;
+    let comm: String = comm.chars().scan(0, |n, c| { *n += c.len_utf8(); (*n <= 15).then_some(c) }).collect();
+    let (stack, _) = cx.guest_stack(machine);
+    let off = cx.off;
+    cx.w64(ts + off.task_stack, stack)?;
+    cx.w32(ts + off.task_state, UNINTERRUPTIBLE)?;
+    cx.w32(ts + off.task_pid, pid)?;
+    cx.w32(ts + off.task_tgid, pid)?;
+    let kthread_flag = if kind == TaskKind::User { 0 } else { 0x0020_0000 };
+    cx.w32(ts + off.task_flags, kthread_flag)?;
+    cx.w32(ts + off.task_usage, 1)?;
+    write_comm(cx, ts, &comm)?;
+    let parent = current_tid(cx);
+    cx.sched.tasks.push(Task {
+        machine,
+        pid,
+        comm: comm.clone(),
+        kind,
+        ts,
+        dead: false,
+        oopsed: false,
+        queued: false,
+        body: Some(body),
+        frames: Vec::new(),
+        signals: 0,
+        allowed: 0,
+        preempt: 0x8000_0000,
+        irq: 0x200,
+        waits: None,
+        capable: true,
+        value: 0,
+        parent,
+    });
+    cx.sched.by_ts.insert(ts, tid);
+    cx.sched.by_machine.insert(machine, tid);
+    trace::emit(cx, Event::Task { tid, pid, comm, kind, function, site });
+    Ok(Some(tid))
+}
+
+/// Writes a task's name into its task_struct.
+pub fn write_comm(cx: &Cx, ts: u64, comm: &str) -> R<()> {
+    let mut name = [0u8; 16];
+    let len = comm.len().min(15);
+    name[..len].copy_from_slice(&comm.as_bytes()[..len]);
+    Ok(cx.write(ts + cx.off.task_comm, &name)?)
+}
+
+/// Makes a task runnable if its state is one of `states` (try_to_wake_up). Whether it was woken.
+pub fn wake_state(cx: &mut Cx, tid: Tid, states: u32) -> R<bool> {
+    let task = &cx.sched.tasks[tid as usize];
+    if task.dead {
+        return Ok(false);
+    }
+    let (ts, queued) = (task.ts, task.queued);
+    let state = cx.r32(ts + cx.off.task_state)?;
+    if state & states == 0 {
+        return Ok(false);
+    }
+    cx.w32(ts + cx.off.task_state, RUNNING)?;
+    if !queued && current(cx) != Some(tid) {
+        cx.sched.tasks[tid as usize].queued = true;
+        cx.sched.queue.push_back(tid);
+    }
+    Ok(true)
+}
+
+/// wake_up_process.
+pub fn wake(cx: &mut Cx, tid: Tid) -> R<bool> {
+    wake_state(cx, tid, NORMAL)
+}
+
+/// Sets the running task's state word.
+pub fn set_state(cx: &Cx, state: u32) -> R<()> {
+    if let Some(tid) = current(cx) {
+        cx.w32(cx.sched.tasks[tid as usize].ts + cx.off.task_state, state)?;
+    }
+    Ok(())
+}
+
+/// Whether a signal would end an interruptible sleep.
+pub fn signal_pending(cx: &Cx, tid: Tid) -> bool {
+    cx.sched.tasks[tid as usize].signals != 0
+}
+
+/// Whether SIGKILL is pending.
+pub fn fatal_signal_pending(cx: &Cx, tid: Tid) -> bool {
+    cx.sched.tasks[tid as usize].signals & (1 << 9) != 0
+}
+
+/// Blocks according to the state word: a running task only yields, a sleeping one waits to be woken
+/// (schedule()). `what` and `on` say what for in reports.
+pub fn schedule(cx: &mut Cx, what: &'static str, on: u64) -> R<()> {
+    let Some(tid) = current(cx) else {
+        return Err(Stop::Bug("the control program cannot sleep".into()));
+    };
+    let ts = cx.sched.tasks[tid as usize].ts;
+    let state = cx.r32(ts + cx.off.task_state)?;
+    let interrupted = state & INTERRUPTIBLE != 0 && signal_pending(cx, tid)
+        || state & WAKEKILL != 0 && fatal_signal_pending(cx, tid);
+    if state != RUNNING && !interrupted {
+        cx.sched.tasks[tid as usize].waits = Some((what, on));
+        crate::context::blocking(cx)?;
+    } else {
+        cx.w32(ts + cx.off.task_state, RUNNING)?;
+        let task = &mut cx.sched.tasks[tid as usize];
+        if !task.queued {
+            task.queued = true;
+            cx.sched.queue.push_back(tid);
+        }
+    }
+    leave(cx);
+    cx.sched.tasks[tid as usize].waits = None;
+    Ok(())
+}
+
+/// Lets others run; the task stays runnable.
+pub fn yield_now(cx: &mut Cx) -> R<()> {
+    set_state(cx, RUNNING)?;
+    schedule(cx, "schedule", 0)
+}
+
+/// Sleeps in `state` until woken or until `ns` virtual nanoseconds have passed; what is left of them.
+pub fn sleep(cx: &mut Cx, state: u32, ns: u64, what: &'static str) -> R<u64> {
+    let tid = current_tid(cx);
+    set_state(cx, state)?;
+    let until = cx.clock.now.saturating_add(ns);
+    let event = crate::time::at(cx, until, wake_sleeper, u64::from(tid), 0);
+    schedule(cx, what, 0)?;
+    crate::time::cancel(cx, event);
+    Ok(until.saturating_sub(cx.clock.now))
+}
+
+fn wake_sleeper(cx: &mut Cx, tid: u64, _: u64) -> R<()> {
+    wake_state(cx, tid as Tid, NORMAL | WAKEKILL).map(|_| ())
+}
+
+/// Saves the running task's per-CPU words and goes to the control program.
+fn leave(cx: &mut Cx) {
+    if let Some(tid) = current(cx) {
+        let (preempt, irq) = crate::context::save(cx);
+        let task = &mut cx.sched.tasks[tid as usize];
+        task.preempt = preempt;
+        task.irq = irq;
+    }
+    cx.switch_to(0);
+}
+
+/// Runs one task until it blocks. Only the control program may call it.
+fn run_task(cx: &mut Cx, tid: Tid) {
+    let task = &cx.sched.tasks[tid as usize];
+    let (machine, ts, preempt, irq) = (task.machine, task.ts, task.preempt, task.irq);
+    crate::context::restore(cx, ts, preempt, irq);
+    cx.sched.switches += 1;
+    trace::emit(cx, Event::Switch { tid });
+    cx.switch_to(machine);
+    for id in std::mem::take(&mut cx.sched.finished) {
+        cx.free_task(id);
+    }
+}
+
+/// Runs tasks until `done`, or nothing can run before `limit` (virtual nanoseconds since boot). Whether
+/// `done` held.
+pub fn run_until(cx: &mut Cx, limit: u64, done: impl Fn(&Cx) -> bool) -> bool {
+    loop {
+        if done(cx) {
+            return true;
+        }
+        if cx.sched.panicked.is_some() || cx.sched.switches > MAX_SWITCHES || trace::full(cx) {
+            return false;
+        }
+        if crate::time::due(cx)
+            && let Some(irq) = cx.sched.irq
+        {
+            run_task(cx, irq);
+        } else if let Some(tid) = next(cx) {
+            run_task(cx, tid);
+        } else {
+            match crate::time::next_event(cx) {
+                Some(when) if when <= limit => crate::time::advance(cx, when),
+                _ => return done(cx),
+            }
+        }
+    }
+}
+
+fn next(cx: &mut Cx) -> Option<Tid> {
+    while let Some(tid) = cx.sched.queue.pop_front() {
+        let task = &mut cx.sched.tasks[tid as usize];
+        task.queued = false;
+        if !task.dead {
+            return Some(tid);
+        }
+    }
+    None
+}
+
+/// What the machine runs for a task (its first code).
+pub(crate) fn task_body(cx: &mut Cx, machine: TaskId) {
+    let Some(&tid) = cx.sched.by_machine.get(&machine) else { return };
+    let Some(body) = cx.sched.tasks[tid as usize].body.take() else { return };
+    match body(cx) {
+        Ok(value) => exit(cx, TaskEnd::Returned, value),
+        Err(stop) => crate::traps::kernel_oops(cx, stop, None),
+    }
+}
+
+/// do_exit: the task ends here and now; nothing of its stacks is unwound.
+pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
+    if let Some(tid) = current(cx) {
+        let site = trace::site(cx);
+        trace::emit(cx, Event::TaskEnd { tid, how, value, site });
+        let hooks: [fn(&mut Cx, Tid) -> R<()>; 3] =
+            [crate::kthread::on_exit, crate::fs::files::on_exit, crate::locking::on_exit];
+        for hook in hooks {
+            // A second fault while exiting ends what is left of the exit, as in the kernel.
+            let _ = hook(cx, tid);
+        }
+        let task = &mut cx.sched.tasks[tid as usize];
+        task.dead = true;
+        task.oopsed = how == TaskEnd::Oops;
+        task.value = value;
+        let (ts, machine) = (task.ts, task.machine);
+        let _ = cx.w32(ts + cx.off.task_state, DEAD);
+        cx.sched.by_machine.remove(&machine);
+        cx.sched.finished.push(machine);
+        let _ = crate::mm::task_struct::reap(cx, tid);
+    }
+    loop {
+        cx.switch_to(0);
+    }
+}
+
+/// A task_struct has been freed: its address means another task from now on.
+pub(crate) fn forget_struct(cx: &mut Cx, ts: u64) {
+    cx.sched.by_ts.remove(&ts);
+}
+
+/// Sends a signal: user tasks take any, kernel threads those they allow.
+pub fn send_signal(cx: &mut Cx, tid: Tid, signo: u32) -> R<bool> {
+    let task = &mut cx.sched.tasks[tid as usize];
+    if task.dead || signo > 63 {
+        return Ok(false);
+    }
+    if task.kind != TaskKind::User && task.allowed & (1 << signo) == 0 {
+        return Ok(false);
+    }
+    task.signals |= 1 << signo;
+    let ts = task.ts;
+    let flags = cx.off.task_thread_info_flags;
+    let word = cx.r64(ts + flags)?;
+    cx.w64(ts + flags, word | (1 << 2))?; // TIF_SIGPENDING
+    wake_state(cx, tid, INTERRUPTIBLE | if signo == 9 { WAKEKILL } else { 0 })
+}

@@ -1,0 +1,192 @@
+//! The declaration table: each kernel function once, with what it acquires or releases, how it can fail and
+//! whether it may sleep. Binding, trace, ledger, sleep check and the coverage list all come from here.
+
+use crate::abi::{Call, Fun, R};
+use crate::Cx;
+use lkm_trace::Class;
+
+/// Where the key of an acquired or released object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// The returned pointer or number.
+    Ret,
+    /// Argument n (0 is the first).
+    Arg(u8),
+}
+
+/// When an acquisition has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Always (void functions).
+    Always,
+    /// When the `int` result is 0.
+    Zero,
+    /// When the `int` result is not negative.
+    NotNegative,
+    /// When the returned pointer is neither NULL nor an error pointer.
+    Pointer,
+    /// When the returned `bool` or count is not 0.
+    NonZero,
+}
+
+/// Something a function takes that must be given back.
+#[derive(Debug, Clone, Copy)]
+pub struct Acquire {
+    /// Kind of object, as reports name it.
+    pub kind: &'static str,
+    /// Its key.
+    pub key: Key,
+    /// When it counts.
+    pub when: When,
+    /// Argument that holds a NUL-terminated name for reports; 255: none.
+    pub name: u8,
+}
+
+/// How a function fails when the fault sweep makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fails {
+    /// It cannot.
+    No,
+    /// It returns NULL.
+    Null,
+    /// It returns this errno, negative.
+    Errno(i32),
+    /// It returns this errno as an error pointer.
+    ErrPtr(i32),
+    /// It returns false or 0.
+    False,
+}
+
+/// Whether a function may sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sleeps {
+    /// Never.
+    No,
+    /// It may: calling it in atomic context is a bug.
+    May,
+    /// It may if the GFP flags in argument n allow direct reclaim.
+    Gfp(u8),
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Exported name.
+    pub name: &'static str,
+    /// What answers a call.
+    pub fun: Fun,
+    /// How well.
+    pub class: Class,
+    /// What it takes.
+    pub acquires: Option<Acquire>,
+    /// What it gives back: kind and key.
+    pub releases: Option<(&'static str, Key)>,
+    /// How it can fail.
+    pub fails: Fails,
+    /// Whether it may sleep.
+    pub sleeps: Sleeps,
+}
+
+/// A modelled function.
+pub const fn behaves(name: &'static str, fun: Fun) -> Row {
+    Row { name, fun, class: Class::Behaves, acquires: None, releases: None, fails: Fails::No, sleeps: Sleeps::No }
+}
+
+/// A function that registers something: recorded, answered with success.
+pub const fn registers(name: &'static str, kind: &'static str, key: Key, when: When) -> Row {
+    let fun: Fun = match (key, when) {
+        (Key::Ret, _) => crate::stub::fresh_object,
+        (_, When::NonZero) => answer_one,
+        _ => answer_zero,
+    };
+    Row {
+        name,
+        fun,
+        class: Class::Ledger,
+        acquires: Some(Acquire { kind, key, when, name: 255 }),
+        releases: None,
+        fails: Fails::No,
+        sleeps: Sleeps::No,
+    }
+}
+
+/// Its counterpart.
+pub const fn unregisters(name: &'static str, kind: &'static str, key: Key) -> Row {
+    Row {
+        name,
+        fun: answer_zero,
+        class: Class::Ledger,
+        acquires: None,
+        releases: Some((kind, key)),
+        fails: Fails::No,
+        sleeps: Sleeps::No,
+    }
+}
+
+impl Row {
+    /// It takes an object of this kind.
+    pub const fn acquires(mut self, kind: &'static str, key: Key, when: When) -> Row {
+        self.acquires = Some(Acquire { kind, key, when, name: 255 });
+        self
+    }
+    /// The acquired object's name is the string in argument n.
+    pub const fn named(mut self, arg: u8) -> Row {
+        if let Some(mut acquire) = self.acquires {
+            acquire.name = arg;
+            self.acquires = Some(acquire);
+        }
+        self
+    }
+    /// It gives an object of this kind back.
+    pub const fn releases(mut self, kind: &'static str, key: Key) -> Row {
+        self.releases = Some((kind, key));
+        self
+    }
+    /// How it fails.
+    pub const fn fails(mut self, how: Fails) -> Row {
+        self.fails = how;
+        self
+    }
+    /// It may sleep.
+    pub const fn sleeps(mut self) -> Row {
+        self.sleeps = Sleeps::May;
+        self
+    }
+    /// It may sleep if the GFP flags in argument n say so.
+    pub const fn sleeps_gfp(mut self, arg: u8) -> Row {
+        self.sleeps = Sleeps::Gfp(arg);
+        self
+    }
+}
+
+fn answer_zero(_: &mut Cx, _: &Call) -> R {
+    Ok(0)
+}
+
+fn answer_one(_: &mut Cx, _: &Call) -> R {
+    Ok(1)
+}
+
+/// The tables of all subsystems. A subsystem's file declares its functions; this list is all that knows it.
+pub(crate) fn all() -> &'static [&'static [Row]] {
+    &[
+        crate::printk::ROWS,
+        crate::mm::slab::ROWS,
+        crate::kthread::ROWS,
+        crate::sched::ROWS,
+        crate::sched::completion::ROWS,
+        crate::module::ROWS,
+        crate::context::ROWS,
+    ]
+}
+
+/// Other names of a function: later kernels' names, and inline-only aliases. (alias, declared name)
+pub(crate) const ALIASES: &[(&str, &str)] = &[
+    ("__kmalloc_noprof", "__kmalloc"),
+    ("__kmalloc_node_noprof", "__kmalloc_node"),
+    ("__kmalloc_cache_noprof", "kmalloc_trace"),
+    ("__kmalloc_cache_node_noprof", "kmalloc_node_trace"),
+    ("__kmalloc_large_noprof", "kmalloc_large"),
+    ("kmem_cache_alloc_noprof", "kmem_cache_alloc"),
+    ("printk", "_printk"),
+];

@@ -1,0 +1,72 @@
+//! Recording: every observation of the kernel goes through here, with the place it was made at.
+
+use crate::hash::Set;
+use crate::{Cx, sched};
+use lkm_machine::fork::Record;
+use lkm_trace::{Event, Site};
+
+/// Where events go.
+#[derive(Default)]
+pub struct Recorder {
+    record: Option<Record>,
+    scratch: Vec<u8>,
+    full: bool,
+    told: Set<(&'static str, u64)>,
+    stubs: u32,
+}
+
+impl Recorder {
+    /// A recorder that writes to the record shared with the parent.
+    pub fn new(record: Record) -> Recorder {
+        Recorder { record: Some(record), ..Recorder::default() }
+    }
+}
+
+/// Records an event.
+pub fn emit(cx: &mut Cx, event: Event) {
+    let recorder = &mut cx.recorder;
+    if recorder.full {
+        return;
+    }
+    recorder.scratch.clear();
+    lkm_trace::encode(&event, &mut recorder.scratch);
+    if let Some(record) = &mut recorder.record
+        && !record.append(&recorder.scratch)
+    {
+        recorder.full = true;
+    }
+}
+
+/// Whether the record is full: the run is cut short.
+pub fn full(cx: &Cx) -> bool {
+    cx.recorder.full
+}
+
+/// The place in the guest where the running task called into the kernel.
+pub fn site(cx: &Cx) -> Site {
+    let Some(tid) = sched::current(cx) else { return Site::default() };
+    let frames = &cx.sched.tasks[tid as usize].frames;
+    let Some(frame) = frames.last() else { return Site::default() };
+    Site { pc: frame.ret, stack: crate::unwind::callers(cx, tid) }
+}
+
+/// Records that a rule of the kernel's was broken at the current place.
+pub fn misuse(cx: &mut Cx, what: &'static str, detail: &str, key: u64, function: &str) {
+    debug_assert!(lkm_trace::misuse::NAMES.iter().any(|(name, _)| *name == what), "{what} is not in the table");
+    let (tid, site) = (sched::current_tid(cx), site(cx));
+    emit(cx, Event::Misuse { what: what.into(), detail: detail.into(), key, function: function.into(), tid, site });
+}
+
+/// Whether this was told for the running task's current place before; tells it now.
+pub fn told(cx: &mut Cx, what: &'static str) -> bool {
+    let pc = site(cx).pc;
+    !cx.recorder.told.insert((what, pc))
+}
+
+/// Records a stub's answer; only so many, since a loop may call one for ever.
+pub fn stub(cx: &mut Cx, event: Event) {
+    if cx.recorder.stubs < 2000 {
+        cx.recorder.stubs += 1;
+        emit(cx, event);
+    }
+}
