@@ -20,7 +20,8 @@ impl Call {
     pub(crate) fn read(cx: &Cx, slot: u32, frame: u64) -> Result<Call, Fault> {
         let mut raw = [0u8; 64];
         cx.read(frame, &mut raw)?;
-        let word = |i: usize| u64::from_le_bytes(raw[i * 8..i * 8 + 8].try_into().unwrap_or_default());
+        let word =
+            |i: usize| u64::from_le_bytes(raw[i * 8..i * 8 + 8].try_into().unwrap_or_default());
         Ok(Call {
             slot,
             frame,
@@ -31,7 +32,12 @@ impl Call {
 
     /// A call that kernel code makes for itself (no guest caller).
     pub fn internal(a: [u64; 6]) -> Call {
-        Call { slot: u32::MAX, frame: 0, a, ret: 0 }
+        Call {
+            slot: u32::MAX,
+            frame: 0,
+            a,
+            ret: 0,
+        }
     }
 
     /// Argument `n`, from a register or from the caller's stack.
@@ -49,7 +55,11 @@ impl Call {
 
     /// The variadic arguments behind `fixed` named ones.
     pub fn va(&self, fixed: u64) -> VaList {
-        VaList { gp: 8 * fixed, reg_save: self.frame, overflow: self.frame + 64 }
+        VaList {
+            gp: 8 * fixed,
+            reg_save: self.frame,
+            overflow: self.frame + 64,
+        }
     }
 }
 

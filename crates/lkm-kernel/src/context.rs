@@ -28,7 +28,9 @@ pub const HARDIRQ: u32 = 0x1_0000;
 
 /// preempt_count without the inverted flag.
 pub fn preempt_count(cx: &Cx) -> u32 {
-    cx.r32(map::PERCPU.start + cx.off.preempt_count).unwrap_or(0) & !NEED_RESCHED
+    cx.r32(map::PERCPU.start + cx.off.preempt_count)
+        .unwrap_or(0)
+        & !NEED_RESCHED
 }
 
 /// Changes preempt_count.
@@ -46,7 +48,10 @@ pub fn irqs_disabled(cx: &Cx) -> bool {
 
 /// Sets the interrupt flag.
 pub fn set_irqs(cx: &Cx, enabled: bool) {
-    let _ = cx.w64(map::PERCPU.start + leaf::IRQ_FLAG, if enabled { 0x200 } else { 0 });
+    let _ = cx.w64(
+        map::PERCPU.start + leaf::IRQ_FLAG,
+        if enabled { 0x200 } else { 0 },
+    );
 }
 
 /// Whether sleeping is forbidden now.
@@ -57,7 +62,8 @@ pub fn in_atomic(cx: &Cx) -> bool {
 /// Reads the per-CPU words of the running task.
 pub(crate) fn save(cx: &Cx) -> (u32, u64) {
     (
-        cx.r32(map::PERCPU.start + cx.off.preempt_count).unwrap_or(NEED_RESCHED),
+        cx.r32(map::PERCPU.start + cx.off.preempt_count)
+            .unwrap_or(NEED_RESCHED),
         cx.r64(map::PERCPU.start + leaf::IRQ_FLAG).unwrap_or(0x200),
     )
 }
@@ -74,10 +80,25 @@ pub(crate) fn blocking(cx: &mut Cx) -> R<()> {
     if preempt_count(cx) != 0 && !trace::told(cx, "schedule-in-atomic") {
         let count = preempt_count(cx);
         let (comm, pid) = crate::sched::current(cx)
-            .map(|tid| (cx.sched.tasks[tid as usize].comm.clone(), cx.sched.tasks[tid as usize].pid))
+            .map(|tid| {
+                (
+                    cx.sched.tasks[tid as usize].comm.clone(),
+                    cx.sched.tasks[tid as usize].pid,
+                )
+            })
             .unwrap_or_default();
-        crate::printk::log(cx, 3, &format!("BUG: scheduling while atomic: {comm}/{pid}/0x{count:08x}\n"));
-        trace::misuse(cx, "schedule-in-atomic", &format!("preempt_count {count:#x}"), 0, "schedule");
+        crate::printk::log(
+            cx,
+            3,
+            &format!("BUG: scheduling while atomic: {comm}/{pid}/0x{count:08x}\n"),
+        );
+        trace::misuse(
+            cx,
+            "schedule-in-atomic",
+            &format!("preempt_count {count:#x}"),
+            0,
+            "schedule",
+        );
     }
     Ok(())
 }

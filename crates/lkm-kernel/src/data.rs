@@ -1,9 +1,9 @@
 //! Kernel variables that modules read inline: each is guest memory, made when a module asks for it, with
 //! the value that boot would have given it. A variable that nobody initialises here reads as zeros.
 
+use crate::Cx;
 use crate::abi::R;
 use crate::exports::{Kind, Known};
-use crate::Cx;
 use lkm_machine::{leaf, map};
 
 /// What is made once and found again.
@@ -42,14 +42,17 @@ pub fn alloc_percpu(cx: &mut Cx, size: u64, align: u64) -> Option<u64> {
 pub(crate) fn boot(cx: &mut Cx) -> Result<(), String> {
     let failed = |_| "the per-CPU area is not there".to_owned();
     // fixed_percpu_data: 40 bytes, then the canary at gs:0x28.
-    cx.w64(map::PERCPU.start + 0x28, 0x5aa5_1bad_c0de_d00d).map_err(failed)?;
-    cx.w64(map::PERCPU.start + leaf::IRQ_FLAG, 0x200).map_err(failed)?;
+    cx.w64(map::PERCPU.start + 0x28, 0x5aa5_1bad_c0de_d00d)
+        .map_err(failed)?;
+    cx.w64(map::PERCPU.start + leaf::IRQ_FLAG, 0x200)
+        .map_err(failed)?;
     cx.data.percpu_used = 0x1000;
     // 6.2 and later put these words into one structure, pcpu_hot: current_task 0, preempt_count 8, cpu 12.
     let hot = alloc_percpu(cx, 64, 64).unwrap_or(0x1000);
     cx.off.current_task = hot;
     cx.off.preempt_count = hot + 8;
-    cx.w32(map::PERCPU.start + hot + 8, crate::context::NEED_RESCHED).map_err(failed)?;
+    cx.w32(map::PERCPU.start + hot + 8, crate::context::NEED_RESCHED)
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -103,7 +106,11 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
         "vmemmap_base" => word(cx, 8, map::VMEMMAP.start),
         "vmalloc_base" => word(cx, 8, map::BULK.start),
         "nr_cpu_ids" | "__num_online_cpus" | "nr_node_ids" => word(cx, 4, 1),
-        "__cpu_online_mask" | "__cpu_possible_mask" | "__cpu_present_mask" | "__cpu_active_mask" | "cpu_all_bits"
+        "__cpu_online_mask"
+        | "__cpu_possible_mask"
+        | "__cpu_present_mask"
+        | "__cpu_active_mask"
+        | "cpu_all_bits"
         | "node_states" => {
             let at = alloc(cx, 1024, 64)?;
             cx.w64(at, 1)?;
@@ -156,7 +163,11 @@ fn pv_ops(cx: &mut Cx) -> R<u64> {
     }
     // struct paravirt_patch_template: irq.save_fl, irq_disable, irq_enable at 240, 248, 256; the page table
     // value conversions (callee-save identities) among mmu at 280.
-    for (offset, name) in [(240, "__lkm_save_fl"), (248, "__lkm_irq_disable"), (256, "__lkm_irq_enable")] {
+    for (offset, name) in [
+        (240, "__lkm_save_fl"),
+        (248, "__lkm_irq_disable"),
+        (256, "__lkm_irq_enable"),
+    ] {
         let value = crate::symbols::address(cx, name);
         cx.w64(at + offset, value)?;
     }

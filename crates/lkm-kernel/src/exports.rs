@@ -33,7 +33,12 @@ pub struct Known {
 impl Known {
     /// A function of which nothing else is known.
     pub fn function() -> Known {
-        Known { kind: Kind::Function, gpl: false, namespace: "", proto: None }
+        Known {
+            kind: Kind::Function,
+            gpl: false,
+            namespace: "",
+            proto: None,
+        }
     }
 }
 
@@ -43,8 +48,14 @@ pub fn find(name: &str) -> Option<Known> {
     let (mut low, mut high) = (0, bytes.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        let start = bytes[..middle].iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
-        let end = bytes[middle..].iter().position(|&b| b == b'\n').map_or(bytes.len(), |at| middle + at);
+        let start = bytes[..middle]
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |at| at + 1);
+        let end = bytes[middle..]
+            .iter()
+            .position(|&b| b == b'\n')
+            .map_or(bytes.len(), |at| middle + at);
         let line = &TABLE[start..end];
         let here = line.split('\t').next().unwrap_or("");
         match here.cmp(name) {
@@ -58,8 +69,13 @@ pub fn find(name: &str) -> Option<Known> {
 
 fn parse(line: &'static str) -> Option<Known> {
     let mut fields = line.split('\t');
-    let (_, kind, namespace, ret, size) =
-        (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (_, kind, namespace, ret, size) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
     let ret = match ret {
         "v" => Some(Ret::Void),
         "i" => Some(Ret::Int),
@@ -75,7 +91,10 @@ fn parse(line: &'static str) -> Option<Known> {
         },
         gpl: kind.ends_with('G'),
         namespace: if namespace == "-" { "" } else { namespace },
-        proto: ret.map(|ret| Proto { ret, size: size.parse().unwrap_or(0) }),
+        proto: ret.map(|ret| Proto {
+            ret,
+            size: size.parse().unwrap_or(0),
+        }),
     })
 }
 

@@ -10,7 +10,9 @@ use crate::{Cx, trace};
 use lkm_trace::{Site, TaskEnd, TaskKind};
 
 pub(crate) const ROWS: &[Row] = &[
-    behaves("kthread_create_on_node", kthread_create_on_node).fails(Fails::ErrPtr(errno::ENOMEM)).sleeps(),
+    behaves("kthread_create_on_node", kthread_create_on_node)
+        .fails(Fails::ErrPtr(errno::ENOMEM))
+        .sleeps(),
     behaves("kthread_stop", kthread_stop).sleeps(),
     behaves("kthread_stop_put", kthread_stop_put).sleeps(),
     behaves("kthread_should_stop", kthread_should_stop),
@@ -47,7 +49,9 @@ pub struct State {
 /// Makes a thread that runs the guest function `f(data)`; not woken. 0 when there is no room.
 pub fn create(cx: &mut Cx, f: u64, data: u64, comm: &str, site: Site) -> R<u64> {
     let body = Box::new(move |cx: &mut Cx| run(cx, f, data));
-    let Some(tid) = sched::new_task(cx, comm, TaskKind::Kthread, f, site, body)? else { return Ok(0) };
+    let Some(tid) = sched::new_task(cx, comm, TaskKind::Kthread, f, site, body)? else {
+        return Ok(0);
+    };
     let ts = cx.sched.tasks[tid as usize].ts;
     cx.kthread.freed.remove(&ts);
     cx.kthread.threads.insert(ts, Kthread::default());
@@ -111,22 +115,38 @@ pub(crate) fn on_free(cx: &mut Cx, ts: u64) {
 fn stop_freed(cx: &mut Cx, ts: u64, function: &'static str) -> R {
     let (tid, stopped) = cx.kthread.freed[&ts];
     let name = cx.sched.tasks[tid as usize].comm.clone();
-    let what = if stopped { "kthread-stop-twice" } else { "kthread-stop-exited" };
+    let what = if stopped {
+        "kthread-stop-twice"
+    } else {
+        "kthread-stop-exited"
+    };
     trace::misuse(cx, what, &name, u64::from(tid), function);
     if cx.profile.kthread_on_stack {
         // The usage count goes 0 to 1 and back: __put_task_struct runs a second time on a task whose
         // credentials are gone, and exit_creds follows a NULL pointer.
-        return Err(Stop::Fault(lkm_machine::Fault { addr: 0, write: false }));
+        return Err(Stop::Fault(lkm_machine::Fault {
+            addr: 0,
+            write: false,
+        }));
     }
     crate::traps::warn(cx, "refcount_t: addition on 0; use-after-free.\n", function)?;
     // worker_private was cleared when the structure was freed: the first write through it faults.
-    Err(Stop::Fault(lkm_machine::Fault { addr: 0, write: true }))
+    Err(Stop::Fault(lkm_machine::Fault {
+        addr: 0,
+        write: true,
+    }))
 }
 
 /// kthread_stop.
 pub fn stop(cx: &mut Cx, ts: u64, function: &'static str) -> R {
     if is_err(ts) {
-        trace::misuse(cx, "err-ptr-used", &format!("{} was passed to {function}", ts as i64), ts, function);
+        trace::misuse(
+            cx,
+            "err-ptr-used",
+            &format!("{} was passed to {function}", ts as i64),
+            ts,
+            function,
+        );
     }
     if cx.kthread.freed.contains_key(&ts) {
         return stop_freed(cx, ts, function);
@@ -135,13 +155,18 @@ pub fn stop(cx: &mut Cx, ts: u64, function: &'static str) -> R {
         // No thread of ours: the kernel would take a reference first, and fault on a bad pointer.
         let usage = cx.r32(ts.wrapping_add(cx.off.task_usage))?;
         cx.w32(ts.wrapping_add(cx.off.task_usage), usage)?;
-        return Err(Stop::Fault(lkm_machine::Fault { addr: ts, write: true }));
+        return Err(Stop::Fault(lkm_machine::Fault {
+            addr: ts,
+            write: true,
+        }));
     }
     let usage = ts + cx.off.task_usage;
     let count = cx.r32(usage)?;
     cx.w32(usage, count.wrapping_add(1))?;
     let started = {
-        let Some(k) = cx.kthread.threads.get_mut(&ts) else { return Ok(0) };
+        let Some(k) = cx.kthread.threads.get_mut(&ts) else {
+            return Ok(0);
+        };
         k.should_stop = true;
         k.stops += 1;
         k.started
@@ -158,7 +183,11 @@ pub fn stop(cx: &mut Cx, ts: u64, function: &'static str) -> R {
         wait_at(cx, ts, sched::UNINTERRUPTIBLE, None, "kthread_stop")?;
     }
     let result = cx.kthread.threads.get(&ts).map_or(0, |k| k.result);
-    let result = if started { result } else { i64::from(-errno::EINTR) };
+    let result = if started {
+        result
+    } else {
+        i64::from(-errno::EINTR)
+    };
     let count = cx.r32(usage)?;
     cx.w32(usage, count.wrapping_sub(1))?;
     if count == 1 {
@@ -216,7 +245,12 @@ fn kthread_park(cx: &mut Cx, c: &Call) -> R {
     if let Some(tid) = sched::by_struct(cx, ts) {
         sched::wake(cx, tid)?;
     }
-    while cx.kthread.threads.get(&ts).is_some_and(|k| !k.parked && !k.exited) {
+    while cx
+        .kthread
+        .threads
+        .get(&ts)
+        .is_some_and(|k| !k.parked && !k.exited)
+    {
         if wait_at(cx, ts + 1, sched::UNINTERRUPTIBLE, None, "kthread_park")? != Woken::Normally {
             break;
         }

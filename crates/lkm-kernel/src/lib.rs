@@ -1,3 +1,223 @@
-//! lkm-kernel
+//! The lab's kernel: what modules call, laid out as Linux is. It is a model, in safe code: guest memory is reached
+//! through checked accessors, and no borrow of its state can live across a call into a module (see [`Cx`]).
 
 #![forbid(unsafe_code)]
+
+pub mod abi;
+mod boot;
+pub mod context;
+mod data;
+pub mod exports;
+pub mod fs;
+pub mod hash;
+pub mod kthread;
+pub mod layout;
+mod legacy;
+pub mod locking;
+pub mod mm;
+pub mod module;
+mod notifier;
+pub mod printk;
+pub mod profile;
+pub mod rehearse;
+pub mod sched;
+mod stub;
+pub mod symbols;
+mod table;
+pub mod time;
+pub mod trace;
+mod traps;
+mod unwind;
+mod util;
+
+use abi::Call;
+use layout::Offsets;
+use lkm_machine::{TaskId, Trap, World};
+use lkm_trace::{Class, Event};
+use profile::Profile;
+
+pub use boot::{Options, boot};
+
+/// What kernel code holds: the state, guest memory, calls into the guest.
+pub type Cx = lkm_machine::Cx<Kernel>;
+
+/// The state of the kernel: one field for each subsystem.
+pub struct Kernel {
+    /// Which kernel's rules.
+    pub profile: Profile,
+    /// What was asked for.
+    pub options: Options,
+    /// Offsets of members that both sides touch.
+    pub off: Offsets,
+    recorder: trace::Recorder,
+    /// Tasks and the run queue.
+    pub sched: sched::State,
+    sleepers: sched::wait::Sleepers,
+    /// Virtual time.
+    pub clock: time::Clock,
+    /// The log.
+    pub printk: printk::State,
+    symbols: symbols::State,
+    data: data::State,
+    guard: mm::guard::State,
+    slab: mm::slab::State,
+    kthread: kthread::State,
+    /// The module subsystem.
+    pub modules: module::State,
+    traps: traps::State,
+}
+
+/// Calls of one function in a run after which it counts as an endless loop.
+const MAX_CALLS: u64 = 50_000_000;
+
+impl World for Kernel {
+    fn gate(cx: &mut Cx, slot: u32, frame: u64) -> u64 {
+        let call = match Call::read(cx, slot, frame) {
+            Ok(call) => call,
+            Err(fault) => traps::kernel_oops(cx, fault.into(), Some(slot)),
+        };
+        let Some(tid) = sched::current(cx) else {
+            return 0;
+        };
+        cx.sched.tasks[tid as usize].frames.push(sched::Frame {
+            slot,
+            frame,
+            ret: call.ret,
+        });
+        let result = enter(cx, &call);
+        match result {
+            Ok(value) => {
+                if let Some(tid) = sched::current(cx) {
+                    cx.sched.tasks[tid as usize].frames.pop();
+                }
+                value
+            }
+            Err(stop) => traps::kernel_oops(cx, stop, Some(slot)),
+        }
+    }
+
+    fn trap(cx: &mut Cx, trap: &mut Trap) {
+        traps::handle(cx, trap);
+    }
+
+    fn task(cx: &mut Cx, task: TaskId) {
+        sched::task_body(cx, task);
+    }
+}
+
+/// One call: counted, checked and recorded by its declaration, and answered.
+fn enter(cx: &mut Cx, call: &Call) -> abi::R {
+    let Some(slot) = cx.symbols.slots.get_mut(call.slot as usize) else {
+        return Ok(0);
+    };
+    slot.calls += 1;
+    let (answer, calls) = (slot.answer, slot.calls);
+    cx.traps.calls += 1;
+    if calls == 1 {
+        trace::emit(
+            cx,
+            Event::Called {
+                function: answer.name().into(),
+                class: answer.class(),
+            },
+        );
+    }
+    if calls > MAX_CALLS {
+        traps::too_many_calls(cx, answer.name());
+    }
+    match answer {
+        symbols::Answer::Row(row) => {
+            let may_sleep = match row.sleeps {
+                table::Sleeps::No => false,
+                table::Sleeps::May => true,
+                // __GFP_DIRECT_RECLAIM: the allocation may wait for memory.
+                table::Sleeps::Gfp(arg) => call.arg(cx, arg as usize)? & 0x400 != 0,
+            };
+            if may_sleep {
+                context::may_sleep(cx, row.name);
+            }
+            let value = (row.fun)(cx, call)?;
+            if row.acquires.is_some() || row.releases.is_some() {
+                record(cx, row, call, value)?;
+            }
+            Ok(value)
+        }
+        symbols::Answer::Stub(name, proto) => stub::answer(cx, call, name, proto),
+        symbols::Answer::Unknown(name) => stub::answer(
+            cx,
+            call,
+            name,
+            symbols::Proto {
+                ret: symbols::Ret::Int,
+                size: 0,
+            },
+        ),
+        symbols::Answer::Leaf(_) => Ok(0),
+    }
+}
+
+/// Records what a call acquired and released, as its declaration says.
+fn record(cx: &mut Cx, row: &'static table::Row, call: &Call, value: u64) -> abi::R<()> {
+    let key_of = |cx: &Cx, key: table::Key| match key {
+        table::Key::Ret => Ok(value),
+        table::Key::Arg(n) => call.arg(cx, n as usize),
+    };
+    if let Some(acquire) = row.acquires {
+        let happened = match acquire.when {
+            table::When::Always => true,
+            table::When::Zero => value as i32 == 0,
+            table::When::NotNegative => value as i32 >= 0,
+            table::When::Pointer => value > 16 && !abi::is_err(value),
+            table::When::NonZero => value != 0,
+        };
+        if happened {
+            let key = key_of(cx, acquire.key)?;
+            let detail = match acquire.name {
+                255 => String::new(),
+                arg => cx.text(call.arg(cx, arg as usize)?).unwrap_or_default(),
+            };
+            let size = mm::guard::block_at(cx, key).map_or(0, |b| b.size);
+            let (tid, site) = (sched::current_tid(cx), trace::site(cx));
+            let class: Class = row.class;
+            let event = Event::Acquire {
+                kind: acquire.kind.into(),
+                key,
+                size,
+                detail,
+                function: row.name.into(),
+                class,
+                tid,
+                site,
+            };
+            trace::emit(cx, event);
+        } else if abi::is_err(value) {
+            let (tid, site) = (sched::current_tid(cx), trace::site(cx));
+            trace::emit(
+                cx,
+                Event::ErrPtr {
+                    function: row.name.into(),
+                    value: value as i64,
+                    tid,
+                    site,
+                },
+            );
+        }
+    }
+    if let Some((kind, key)) = row.releases {
+        let key = key_of(cx, key)?;
+        if key != 0 {
+            let (tid, site) = (sched::current_tid(cx), trace::site(cx));
+            trace::emit(
+                cx,
+                Event::Release {
+                    kind: kind.into(),
+                    key,
+                    function: row.name.into(),
+                    tid,
+                    site,
+                },
+            );
+        }
+    }
+    Ok(())
+}

@@ -123,7 +123,11 @@ const V4_4: Profile = Profile {
     ..V6_1
 };
 
-const V4_1: Profile = Profile { name: "4.1", version: (4, 1), ..V4_4 };
+const V4_1: Profile = Profile {
+    name: "4.1",
+    version: (4, 1),
+    ..V4_4
+};
 
 const V3_0: Profile = Profile {
     name: "3.0",
@@ -160,10 +164,20 @@ impl Profile {
 
     /// The newest profile not newer than the release in a module's vermagic.
     pub fn for_release(release: &str) -> Profile {
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
+        let mut numbers = release
+            .split(|c: char| !c.is_ascii_digit())
+            .map(|n| n.parse::<u32>().unwrap_or(0));
         let (major, minor) = (numbers.next().unwrap_or(6), numbers.next().unwrap_or(0));
-        let version = if major == 2 { (2, minor * 100 + numbers.next().unwrap_or(0)) } else { (major, minor) };
-        ALL.iter().rev().copied().find(|p| p.version <= version).unwrap_or(V2_6_32)
+        let version = if major == 2 {
+            (2, minor * 100 + numbers.next().unwrap_or(0))
+        } else {
+            (major, minor)
+        };
+        ALL.iter()
+            .rev()
+            .copied()
+            .find(|p| p.version <= version)
+            .unwrap_or(V2_6_32)
     }
 }
 

@@ -13,14 +13,24 @@ pub(crate) fn answer(cx: &mut Cx, c: &Call, name: &'static str, proto: Proto) ->
     let value = match proto.ret {
         crate::symbols::Ret::Pointer if is_finder(name) => 0,
         crate::symbols::Ret::Pointer => {
-            let size = if proto.size == 0 { UNKNOWN_SIZE } else { u64::from(proto.size) };
+            let size = if proto.size == 0 {
+                UNKNOWN_SIZE
+            } else {
+                u64::from(proto.size)
+            };
             crate::mm::kernel_object(cx, size)?
         }
         crate::symbols::Ret::Bool if name.contains("capable") => 1,
         _ => 0,
     };
     let (tid, site) = (crate::sched::current_tid(cx), trace::site(cx));
-    let event = Event::Stub { function: name.into(), answer: value, args: c.a.to_vec(), tid, site };
+    let event = Event::Stub {
+        function: name.into(),
+        answer: value,
+        args: c.a.to_vec(),
+        tid,
+        site,
+    };
     trace::stub(cx, event);
     Ok(value)
 }
@@ -28,10 +38,30 @@ pub(crate) fn answer(cx: &mut Cx, c: &Call, name: &'static str, proto: Proto) ->
 /// APIs that look something up answer NULL: "not there" is always a right answer, an invented object never.
 fn is_finder(name: &str) -> bool {
     const WORDS: &[&str] = &[
-        "find", "lookup", "get_next", "_next", "next_", "_get_device", "get_slot", "get_class", "_get_by", "get_subsys",
-        "first", "_iter", "dequeue", "filp_open", "name_to", "search", "_by_", "peek", "_get_drvdata", "match",
+        "find",
+        "lookup",
+        "get_next",
+        "_next",
+        "next_",
+        "_get_device",
+        "get_slot",
+        "get_class",
+        "_get_by",
+        "get_subsys",
+        "first",
+        "_iter",
+        "dequeue",
+        "filp_open",
+        "name_to",
+        "search",
+        "_by_",
+        "peek",
+        "_get_drvdata",
+        "match",
     ];
-    WORDS.iter().any(|word| name.contains(word)) || name.ends_with("_get") || name.starts_with("get_")
+    WORDS.iter().any(|word| name.contains(word))
+        || name.ends_with("_get")
+        || name.starts_with("get_")
 }
 
 /// A fresh zeroed object: what a "register" row that returns a pointer answers.

@@ -107,13 +107,24 @@ pub(crate) fn boot(cx: &mut Cx) -> Result<(), String> {
         let addr = cx.slot_addr(first);
         cx.write_leaf(first, leaf.code).map_err(|e| e.to_string())?;
         for _ in 0..slots {
-            cx.symbols.slots.push(Slot { answer: Answer::Leaf(leaf.names[0]), calls: 0 });
+            cx.symbols.slots.push(Slot {
+                answer: Answer::Leaf(leaf.names[0]),
+                calls: 0,
+            });
         }
         if leaf.fixup != 0 {
-            cx.symbols.fixups.push((addr, addr + leaf.fixup, addr + leaf.fixup));
+            cx.symbols
+                .fixups
+                .push((addr, addr + leaf.fixup, addr + leaf.fixup));
         }
         for name in leaf.names {
-            cx.symbols.by_name.insert(name, Export { value: addr, gpl: false });
+            cx.symbols.by_name.insert(
+                name,
+                Export {
+                    value: addr,
+                    gpl: false,
+                },
+            );
         }
     }
     Ok(())
@@ -129,10 +140,18 @@ pub fn find(cx: &mut Cx, name: &str) -> R<Option<Export>> {
     }
     let known = crate::exports::find(name);
     // 6.12 names and inline aliases are answered by the row that models them.
-    let declared = table::ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
+    let declared = table::ALIASES
+        .iter()
+        .find(|(alias, _)| *alias == name)
+        .map_or(name, |(_, name)| name);
     let row = cx.symbols.rows.get(declared).copied();
-    if row.is_none() && let Some(value) = data::make(cx, name, known)? {
-        let export = Export { value, gpl: known.is_some_and(|k| k.gpl) };
+    if row.is_none()
+        && let Some(value) = data::make(cx, name, known)?
+    {
+        let export = Export {
+            value,
+            gpl: known.is_some_and(|k| k.gpl),
+        };
         let name = intern(cx, name);
         cx.symbols.by_name.insert(name, export);
         return Ok(Some(export));
@@ -172,7 +191,10 @@ fn add(cx: &mut Cx, name: &'static str, answer: Answer, gpl: bool) -> Export {
     if (cx.symbols.slots.len() as u32) < SLOTS {
         cx.symbols.slots.push(Slot { answer, calls: 0 });
     }
-    let export = Export { value: cx.slot_addr(slot), gpl };
+    let export = Export {
+        value: cx.slot_addr(slot),
+        gpl,
+    };
     cx.symbols.by_name.insert(name, export);
     export
 }
@@ -190,5 +212,13 @@ pub fn intern(cx: &mut Cx, name: &str) -> &'static str {
 /// The name of the kernel function whose slot holds `addr`.
 pub fn name_at(cx: &Cx, addr: u64) -> Option<&'static str> {
     let slot = cx.slot_at(addr)?;
-    cx.symbols.slots.get(slot as usize).map(|slot| slot.answer.name())
+    cx.symbols
+        .slots
+        .get(slot as usize)
+        .map(|slot| slot.answer.name())
+}
+
+/// Whether a row or an alias of one declares the name.
+pub fn declared(cx: &Cx, name: &str) -> bool {
+    cx.symbols.rows.contains_key(name) || table::ALIASES.iter().any(|(alias, _)| *alias == name)
 }

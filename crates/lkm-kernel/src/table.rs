@@ -1,8 +1,8 @@
 //! The declaration table: each kernel function once, with what it acquires or releases, how it can fail and
 //! whether it may sleep. Binding, trace, ledger, sleep check and the coverage list all come from here.
 
-use crate::abi::{Call, Fun, R};
 use crate::Cx;
+use crate::abi::{Call, Fun, R};
 use lkm_trace::Class;
 
 /// Where the key of an acquired or released object is.
@@ -89,7 +89,15 @@ pub struct Row {
 
 /// A modelled function.
 pub const fn behaves(name: &'static str, fun: Fun) -> Row {
-    Row { name, fun, class: Class::Behaves, acquires: None, releases: None, fails: Fails::No, sleeps: Sleeps::No }
+    Row {
+        name,
+        fun,
+        class: Class::Behaves,
+        acquires: None,
+        releases: None,
+        fails: Fails::No,
+        sleeps: Sleeps::No,
+    }
 }
 
 /// A function that registers something: recorded, answered with success.
@@ -103,7 +111,12 @@ pub const fn registers(name: &'static str, kind: &'static str, key: Key, when: W
         name,
         fun,
         class: Class::Ledger,
-        acquires: Some(Acquire { kind, key, when, name: 255 }),
+        acquires: Some(Acquire {
+            kind,
+            key,
+            when,
+            name: 255,
+        }),
         releases: None,
         fails: Fails::No,
         sleeps: Sleeps::No,
@@ -126,7 +139,12 @@ pub const fn unregisters(name: &'static str, kind: &'static str, key: Key) -> Ro
 impl Row {
     /// It takes an object of this kind.
     pub const fn acquires(mut self, kind: &'static str, key: Key, when: When) -> Row {
-        self.acquires = Some(Acquire { kind, key, when, name: 255 });
+        self.acquires = Some(Acquire {
+            kind,
+            key,
+            when,
+            name: 255,
+        });
         self
     }
     /// The acquired object's name is the string in argument n.

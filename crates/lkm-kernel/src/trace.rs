@@ -18,7 +18,10 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder that writes to the record shared with the parent.
     pub fn new(record: Record) -> Recorder {
-        Recorder { record: Some(record), ..Recorder::default() }
+        Recorder {
+            record: Some(record),
+            ..Recorder::default()
+        }
     }
 }
 
@@ -44,17 +47,39 @@ pub fn full(cx: &Cx) -> bool {
 
 /// The place in the guest where the running task called into the kernel.
 pub fn site(cx: &Cx) -> Site {
-    let Some(tid) = sched::current(cx) else { return Site::default() };
+    let Some(tid) = sched::current(cx) else {
+        return Site::default();
+    };
     let frames = &cx.sched.tasks[tid as usize].frames;
-    let Some(frame) = frames.last() else { return Site::default() };
-    Site { pc: frame.ret, stack: crate::unwind::callers(cx, tid) }
+    let Some(frame) = frames.last() else {
+        return Site::default();
+    };
+    Site {
+        pc: frame.ret,
+        stack: crate::unwind::callers(cx, tid),
+    }
 }
 
 /// Records that a rule of the kernel's was broken at the current place.
 pub fn misuse(cx: &mut Cx, what: &'static str, detail: &str, key: u64, function: &str) {
-    debug_assert!(lkm_trace::misuse::NAMES.iter().any(|(name, _)| *name == what), "{what} is not in the table");
+    debug_assert!(
+        lkm_trace::misuse::NAMES
+            .iter()
+            .any(|(name, _)| *name == what),
+        "{what} is not in the table"
+    );
     let (tid, site) = (sched::current_tid(cx), site(cx));
-    emit(cx, Event::Misuse { what: what.into(), detail: detail.into(), key, function: function.into(), tid, site });
+    emit(
+        cx,
+        Event::Misuse {
+            what: what.into(),
+            detail: detail.into(),
+            key,
+            function: function.into(),
+            tid,
+            site,
+        },
+    );
 }
 
 /// Whether this was told for the running task's current place before; tells it now.

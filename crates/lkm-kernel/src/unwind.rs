@@ -1,8 +1,8 @@
 //! Call traces: the guest's frames by the module's ORC tables, and between them the kernel functions that the
 //! task is inside of. Without ORC (or past its end) frames are found by scanning for return addresses.
 
-use crate::sched::Tid;
 use crate::Cx;
+use crate::sched::Tid;
 
 /// A line of a call trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +18,21 @@ const MAX_STEPS: usize = 48;
 /// Return addresses in module code of the running kernel function's callers, the nearest call excluded.
 pub fn callers(cx: &Cx, tid: Tid) -> Vec<u64> {
     let frames = &cx.sched.tasks[tid as usize].frames;
-    let Some(frame) = frames.last() else { return Vec::new() };
+    let Some(frame) = frames.last() else {
+        return Vec::new();
+    };
     // Above the gate's frame: saved rbp, the return address, then the caller's own frame.
     let mut out = Vec::new();
-    walk_segment(cx, frame.ret, frame.frame + 64, cx.r64(frame.frame + 48).unwrap_or(0), &mut |pc| {
-        out.push(pc);
-        out.len() < 8
-    });
+    walk_segment(
+        cx,
+        frame.ret,
+        frame.frame + 64,
+        cx.r64(frame.frame + 48).unwrap_or(0),
+        &mut |pc| {
+            out.push(pc);
+            out.len() < 8
+        },
+    );
     out
 }
 
@@ -66,10 +74,18 @@ fn outer(cx: &Cx, tid: Tid, steps: &mut Vec<Step>) {
 
 /// Walks guest frames from one where execution is at `pc` with stack pointer `sp`; stops at the call that the
 /// kernel made.
-fn walk_segment(cx: &Cx, mut pc: u64, mut sp: u64, mut bp: u64, found: &mut dyn FnMut(u64) -> bool) {
+fn walk_segment(
+    cx: &Cx,
+    mut pc: u64,
+    mut sp: u64,
+    mut bp: u64,
+    found: &mut dyn FnMut(u64) -> bool,
+) {
     for _ in 0..MAX_STEPS {
         let next = crate::module::orc::step(cx, pc, sp, bp).or_else(|| scan(cx, sp, bp));
-        let Some((ret, new_sp, new_bp)) = next else { return };
+        let Some((ret, new_sp, new_bp)) = next else {
+            return;
+        };
         if cx.is_call_return(ret) || crate::module::find_by_addr(cx, ret).is_none() || !found(ret) {
             return;
         }
@@ -82,7 +98,10 @@ fn scan(cx: &Cx, sp: u64, bp: u64) -> Option<(u64, u64, u64)> {
     for slot in 0..512 {
         let at = sp + slot * 8;
         let word = cx.r64(at).ok()?;
-        if cx.is_call_return(word) || crate::module::find_by_addr(cx, word).is_some_and(|m| crate::module::is_text(cx, m, word)) {
+        if cx.is_call_return(word)
+            || crate::module::find_by_addr(cx, word)
+                .is_some_and(|m| crate::module::is_text(cx, m, word))
+        {
             return Some((word, at + 8, bp));
         }
     }

@@ -1,7 +1,7 @@
 //! Small things that several subsystems need: guest lists.
 
-use crate::abi::R;
 use crate::Cx;
+use crate::abi::R;
 
 /// INIT_LIST_HEAD.
 pub fn list_init(cx: &Cx, head: u64) -> R<()> {

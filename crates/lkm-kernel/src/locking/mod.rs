@@ -13,3 +13,8 @@ pub(crate) fn on_exit(_: &mut Cx, _: Tid) -> R<()> {
 pub(crate) fn on_free(_: &mut Cx, _: u64) -> R<()> {
     Ok(())
 }
+
+/// A module's memory goes: a held static lock in it is told.
+pub(crate) fn on_module_free(_: &mut Cx, _: usize) -> R<()> {
+    Ok(())
+}

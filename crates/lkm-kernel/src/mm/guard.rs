@@ -45,20 +45,29 @@ const RED_BYTE: u8 = 0xcc;
 pub fn alloc(cx: &mut Cx, size: u64, align: u64, zero: bool) -> Option<u64> {
     let align = align.max(8);
     let npages = (size.next_multiple_of(align).max(8)).div_ceil(map::PAGE);
-    let guarded = npages <= 16 && (cx.guard.slots < MAX_SLOTS || cx.guard.free.get(&npages).is_some_and(|f| !f.is_empty()));
+    let guarded = npages <= 16
+        && (cx.guard.slots < MAX_SLOTS
+            || cx.guard.free.get(&npages).is_some_and(|f| !f.is_empty()));
     let (base, addr) = if guarded {
         let base = slot(cx, npages)?;
         let addr = (base + npages * map::PAGE - size) & !(align - 1);
         (base, addr)
     } else {
-        let base = (map::BULK.start + cx.guard.bulk_used).next_multiple_of(align.max(16)) + align.max(RED);
+        let base =
+            (map::BULK.start + cx.guard.bulk_used).next_multiple_of(align.max(16)) + align.max(RED);
         if base + size + RED > map::BULK.end() {
             return None;
         }
         cx.guard.bulk_used = base + size + RED - map::BULK.start;
         (base & !(map::PAGE - 1), base)
     };
-    let block = Block { addr, size, pages: (base, npages), freed: false, guarded };
+    let block = Block {
+        addr,
+        size,
+        pages: (base, npages),
+        freed: false,
+        guarded,
+    };
     cx.guard.blocks.insert(addr, block);
     if !zero {
         let _ = cx.fill(addr, 0x5a, size.min(256));
@@ -73,7 +82,11 @@ pub fn alloc(cx: &mut Cx, size: u64, align: u64, zero: bool) -> Option<u64> {
 }
 
 fn slack(block: &Block) -> u64 {
-    if block.guarded { block.pages.0 + block.pages.1 * map::PAGE - block.addr - block.size } else { RED }
+    if block.guarded {
+        block.pages.0 + block.pages.1 * map::PAGE - block.addr - block.size
+    } else {
+        RED
+    }
 }
 
 fn slot(cx: &mut Cx, npages: u64) -> Option<u64> {
@@ -87,7 +100,13 @@ fn slot(cx: &mut Cx, npages: u64) -> Option<u64> {
         return None;
     }
     for index in 0..batch {
-        cx.protect(map::SLOTS, start + index * step, npages * map::PAGE, Prot::ReadWrite).ok()?;
+        cx.protect(
+            map::SLOTS,
+            start + index * step,
+            npages * map::PAGE,
+            Prot::ReadWrite,
+        )
+        .ok()?;
     }
     cx.guard.used += step * batch;
     cx.guard.slots += batch;
@@ -101,18 +120,28 @@ pub fn damaged(cx: &Cx, block: &Block) -> Option<u64> {
     let front = (block.addr - block.pages.0).min(RED);
     let check = |from: u64, len: u64| -> Option<u64> {
         let bytes = cx.bytes(from, len).ok()?;
-        bytes.iter().position(|&b| b != RED_BYTE).map(|at| from + at as u64)
+        bytes
+            .iter()
+            .position(|&b| b != RED_BYTE)
+            .map(|at| from + at as u64)
     };
     check(block.addr + block.size, slack(block)).or_else(|| check(block.addr - front, front))
 }
 
 /// Gives an object back; its memory becomes inaccessible and is not used again.
 pub fn free(cx: &mut Cx, addr: u64) {
-    let Some(block) = cx.guard.blocks.get_mut(&addr) else { return };
+    let Some(block) = cx.guard.blocks.get_mut(&addr) else {
+        return;
+    };
     block.freed = true;
     let block = *block;
     if block.guarded {
-        let _ = cx.protect(map::SLOTS, block.pages.0, block.pages.1 * map::PAGE, Prot::None);
+        let _ = cx.protect(
+            map::SLOTS,
+            block.pages.0,
+            block.pages.1 * map::PAGE,
+            Prot::None,
+        );
         cx.discard(map::SLOTS, block.pages.0, block.pages.1 * map::PAGE);
     } else {
         let _ = cx.fill(block.addr, 0x6b, block.size);
@@ -121,7 +150,13 @@ pub fn free(cx: &mut Cx, addr: u64) {
 
 /// The object at, around, or just before an address (in its guard), freed ones included.
 pub fn block_of(cx: &Cx, addr: u64) -> Option<Block> {
-    let (_, block) = cx.guard.blocks.range(..=addr + 64).next_back().into_iter().next()?;
+    let (_, block) = cx
+        .guard
+        .blocks
+        .range(..=addr + 64)
+        .next_back()
+        .into_iter()
+        .next()?;
     let mut block = *block;
     if block.addr > addr {
         // An address before an object but in its pages belongs to it when no other is nearer.
@@ -129,7 +164,11 @@ pub fn block_of(cx: &Cx, addr: u64) -> Option<Block> {
             block = *cx.guard.blocks.range(..=addr).next_back()?.1;
         }
     }
-    let end = if block.guarded { block.pages.0 + (block.pages.1 + 1) * map::PAGE } else { block.addr + block.size + RED };
+    let end = if block.guarded {
+        block.pages.0 + (block.pages.1 + 1) * map::PAGE
+    } else {
+        block.addr + block.size + RED
+    };
     (addr >= block.pages.0.min(block.addr) && addr < end).then_some(block)
 }
 

@@ -11,7 +11,10 @@ const RET: Key = Key::Ret;
 const PTR: When = When::Pointer;
 
 const fn kmalloc_row(name: &'static str, fun: crate::abi::Fun, gfp: u8) -> Row {
-    behaves(name, fun).acquires("slab", RET, PTR).fails(Fails::Null).sleeps_gfp(gfp)
+    behaves(name, fun)
+        .acquires("slab", RET, PTR)
+        .fails(Fails::Null)
+        .sleeps_gfp(gfp)
 }
 
 pub(crate) const ROWS: &[Row] = &[
@@ -26,15 +29,27 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("kfree", kfree),
     behaves("kfree_sensitive", kfree),
     behaves("ksize", ksize),
-    behaves("kmem_cache_create", kmem_cache_create).acquires("kmem_cache", RET, PTR).named(0).fails(Fails::Null).sleeps(),
+    behaves("kmem_cache_create", kmem_cache_create)
+        .acquires("kmem_cache", RET, PTR)
+        .named(0)
+        .fails(Fails::Null)
+        .sleeps(),
     behaves("kmem_cache_create_usercopy", kmem_cache_create_usercopy)
         .acquires("kmem_cache", RET, PTR)
         .named(0)
         .fails(Fails::Null)
         .sleeps(),
-    behaves("kmem_cache_destroy", kmem_cache_destroy).releases("kmem_cache", Key::Arg(0)).sleeps(),
-    behaves("kmem_cache_alloc", kmem_cache_alloc).acquires("slab", RET, PTR).fails(Fails::Null).sleeps_gfp(1),
-    behaves("kmem_cache_alloc_node", kmem_cache_alloc).acquires("slab", RET, PTR).fails(Fails::Null).sleeps_gfp(1),
+    behaves("kmem_cache_destroy", kmem_cache_destroy)
+        .releases("kmem_cache", Key::Arg(0))
+        .sleeps(),
+    behaves("kmem_cache_alloc", kmem_cache_alloc)
+        .acquires("slab", RET, PTR)
+        .fails(Fails::Null)
+        .sleeps_gfp(1),
+    behaves("kmem_cache_alloc_node", kmem_cache_alloc)
+        .acquires("slab", RET, PTR)
+        .fails(Fails::Null)
+        .sleeps_gfp(1),
     behaves("kmem_cache_free", kmem_cache_free),
     behaves("kmem_cache_size", kmem_cache_size),
     behaves("kmem_cache_shrink", kmem_cache_shrink),
@@ -71,7 +86,11 @@ pub fn alloc(cx: &mut Cx, size: u64, gfp: u64) -> R {
     if size > KMALLOC_MAX {
         return Ok(0);
     }
-    let align = if size.is_power_of_two() { size.min(4096) } else { 8 };
+    let align = if size.is_power_of_two() {
+        size.min(4096)
+    } else {
+        8
+    };
     match guard::alloc(cx, size, align, gfp & GFP_ZERO != 0) {
         Some(addr) => {
             cx.slab.live.insert(addr, 0);
@@ -85,13 +104,29 @@ pub fn alloc(cx: &mut Cx, size: u64, gfp: u64) -> R {
 fn bad_free(cx: &mut Cx, ptr: u64, function: &'static str) {
     match guard::block_of(cx, ptr) {
         Some(block) if block.freed && block.addr == ptr => {
-            trace::misuse(cx, "double-free", &format!("object of {} bytes", block.size), block.addr, function);
+            trace::misuse(
+                cx,
+                "double-free",
+                &format!("object of {} bytes", block.size),
+                block.addr,
+                function,
+            );
         }
         Some(block) => {
-            let detail = format!("{} bytes into an object of {} bytes", ptr.wrapping_sub(block.addr) as i64, block.size);
+            let detail = format!(
+                "{} bytes into an object of {} bytes",
+                ptr.wrapping_sub(block.addr) as i64,
+                block.size
+            );
             trace::misuse(cx, "invalid-free", &detail, block.addr, function);
         }
-        None => trace::misuse(cx, "invalid-free", &format!("{ptr:#x} was never allocated"), ptr, function),
+        None => trace::misuse(
+            cx,
+            "invalid-free",
+            &format!("{ptr:#x} was never allocated"),
+            ptr,
+            function,
+        ),
     }
 }
 
@@ -101,8 +136,18 @@ pub fn free(cx: &mut Cx, ptr: u64, function: &'static str) -> R<()> {
         return Ok(());
     }
     if crate::abi::is_err(ptr) {
-        trace::misuse(cx, "err-ptr-used", &format!("{} was passed to {function}", ptr as i64), ptr, function);
-        return Err(lkm_machine::Fault { addr: ptr, write: false }.into());
+        trace::misuse(
+            cx,
+            "err-ptr-used",
+            &format!("{} was passed to {function}", ptr as i64),
+            ptr,
+            function,
+        );
+        return Err(lkm_machine::Fault {
+            addr: ptr,
+            write: false,
+        }
+        .into());
     }
     if cx.slab.live.remove(&ptr).is_none() {
         bad_free(cx, ptr, function);
@@ -111,12 +156,25 @@ pub fn free(cx: &mut Cx, ptr: u64, function: &'static str) -> R<()> {
     if let Some(block) = guard::block_at(cx, ptr)
         && let Some(at) = guard::damaged(cx, &block)
     {
-        let detail = format!("byte at offset {} of an object of {} bytes", at.wrapping_sub(ptr) as i64, block.size);
+        let detail = format!(
+            "byte at offset {} of an object of {} bytes",
+            at.wrapping_sub(ptr) as i64,
+            block.size
+        );
         trace::misuse(cx, "redzone", &detail, ptr, function);
     }
     crate::locking::on_free(cx, ptr)?;
     let (tid, site) = (crate::sched::current_tid(cx), trace::site(cx));
-    trace::emit(cx, lkm_trace::Event::Release { kind: "slab".into(), key: ptr, function: function.into(), tid, site });
+    trace::emit(
+        cx,
+        lkm_trace::Event::Release {
+            kind: "slab".into(),
+            key: ptr,
+            function: function.into(),
+            tid,
+            site,
+        },
+    );
     guard::free(cx, ptr);
     Ok(())
 }
@@ -162,28 +220,60 @@ fn create(cx: &mut Cx, name: u64, size: u64, align: u64, ctor: u64) -> R {
     let name = cx.text(name)?;
     // A kmem_cache is opaque to modules; its address is its identity.
     let addr = crate::data::alloc(cx, 256, 64)?;
-    cx.slab.caches.insert(addr, Cache { name, size, align: align.max(8), ctor });
+    cx.slab.caches.insert(
+        addr,
+        Cache {
+            name,
+            size,
+            align: align.max(8),
+            ctor,
+        },
+    );
     Ok(addr)
 }
 
 fn kmem_cache_create(cx: &mut Cx, c: &Call) -> R {
-    create(cx, c.a[0], u64::from(c.a[1] as u32), u64::from(c.a[2] as u32), c.a[4])
+    create(
+        cx,
+        c.a[0],
+        u64::from(c.a[1] as u32),
+        u64::from(c.a[2] as u32),
+        c.a[4],
+    )
 }
 
 fn kmem_cache_create_usercopy(cx: &mut Cx, c: &Call) -> R {
     let ctor = c.arg(cx, 6)?;
-    create(cx, c.a[0], u64::from(c.a[1] as u32), u64::from(c.a[2] as u32), ctor)
+    create(
+        cx,
+        c.a[0],
+        u64::from(c.a[1] as u32),
+        u64::from(c.a[2] as u32),
+        ctor,
+    )
 }
 
 fn kmem_cache_destroy(cx: &mut Cx, c: &Call) -> R {
     let Some(cache) = cx.slab.caches.get(&c.a[0]).cloned() else {
         if c.a[0] != 0 {
             cx.r64(c.a[0])?;
-            trace::misuse(cx, "double-free", "a cache that was destroyed", c.a[0], "kmem_cache_destroy");
+            trace::misuse(
+                cx,
+                "double-free",
+                "a cache that was destroyed",
+                c.a[0],
+                "kmem_cache_destroy",
+            );
         }
         return Ok(0);
     };
-    let mut objects: Vec<u64> = cx.slab.live.iter().filter(|&(_, &from)| from == c.a[0]).map(|(&at, _)| at).collect();
+    let mut objects: Vec<u64> = cx
+        .slab
+        .live
+        .iter()
+        .filter(|&(_, &from)| from == c.a[0])
+        .map(|(&at, _)| at)
+        .collect();
     objects.sort_unstable();
     if !objects.is_empty() {
         let text = format!(
@@ -204,7 +294,10 @@ fn kmem_cache_alloc(cx: &mut Cx, c: &Call) -> R {
         cx.r64(c.a[0])?;
         return Ok(0);
     };
-    let Some(addr) = guard::alloc(cx, cache.size.max(1), cache.align, c.a[1] & GFP_ZERO != 0) else { return Ok(0) };
+    let Some(addr) = guard::alloc(cx, cache.size.max(1), cache.align, c.a[1] & GFP_ZERO != 0)
+    else {
+        return Ok(0);
+    };
     cx.slab.live.insert(addr, c.a[0]);
     if cache.ctor != 0 {
         cx.call_guest(cache.ctor, &[addr]);

@@ -18,12 +18,20 @@ pub fn delete_module(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
         return Ok(-EPERM);
     }
     let result = checked_delete(cx, name, flags)?;
-    trace::emit(cx, Event::UnloadResult { module: name.into(), errno: i64::from(result) });
+    trace::emit(
+        cx,
+        Event::UnloadResult {
+            module: name.into(),
+            errno: i64::from(result),
+        },
+    );
     Ok(result)
 }
 
 fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
-    let Some(index) = super::find(cx, name).filter(|&m| super::state(cx, m) != UNFORMED) else { return Ok(-ENOENT) };
+    let Some(index) = super::find(cx, name).filter(|&m| super::state(cx, m) != UNFORMED) else {
+        return Ok(-ENOENT);
+    };
     let this = cx.modules.list[index].addr;
     if !super::users(cx, index)?.is_empty() {
         return Ok(-EWOULDBLOCK);
@@ -32,7 +40,10 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
         return Ok(-EBUSY);
     }
     let forced = flags & O_TRUNC != 0 && cx.options.force_unload;
-    let (init, exit) = (cx.r64(this + cx.off.module_init)?, cx.r64(this + cx.off.module_exit)?);
+    let (init, exit) = (
+        cx.r64(this + cx.off.module_init)?,
+        cx.r64(this + cx.off.module_exit)?,
+    );
     if init != 0 && exit == 0 {
         if !forced {
             return Ok(-EBUSY);
@@ -43,12 +54,20 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
         // 2.6.32 and 3.0: GOING at once, then wait for the count, uninterruptibly.
         super::set_state(cx, index, GOING)?;
         while !forced && refs::count(cx, this)? != 0 {
-            wait_at(cx, this, sched::UNINTERRUPTIBLE, None, "wait_for_zero_refcount")?;
+            wait_at(
+                cx,
+                this,
+                sched::UNINTERRUPTIBLE,
+                None,
+                "wait_for_zero_refcount",
+            )?;
         }
     } else {
         let raw = cx.r32(this + cx.off.module_refcnt)? as i32;
         if raw < refs::BASE {
-            return Err(crate::abi::Stop::Bug("kernel BUG in try_release_module_ref".into()));
+            return Err(crate::abi::Stop::Bug(
+                "kernel BUG in try_release_module_ref".into(),
+            ));
         }
         if raw > refs::BASE && !forced {
             return Ok(-EWOULDBLOCK);
@@ -66,13 +85,31 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
     let name = cx.modules.list[index].name.clone();
     if exit != 0 {
         super::enter_phase(cx, index, Phase::Exit);
-        trace::emit(cx, Event::ExitResult { module: name.clone(), how: "running".into() });
+        trace::emit(
+            cx,
+            Event::ExitResult {
+                module: name.clone(),
+                how: "running".into(),
+            },
+        );
         let before = crate::context::save(cx);
         cx.call_guest(exit, &[]);
         super::callback_balance(cx, before, "exit")?;
-        trace::emit(cx, Event::ExitResult { module: name.clone(), how: "done".into() });
+        trace::emit(
+            cx,
+            Event::ExitResult {
+                module: name.clone(),
+                how: "done".into(),
+            },
+        );
     } else {
-        trace::emit(cx, Event::ExitResult { module: name.clone(), how: "not-run".into() });
+        trace::emit(
+            cx,
+            Event::ExitResult {
+                module: name.clone(),
+                how: "not-run".into(),
+            },
+        );
     }
     super::notify(cx, index, GOING)?;
     cx.modules.last_unloaded = Some((name, super::taint::letters(cx, index, None)));

@@ -24,10 +24,26 @@ pub fn lookup(cx: &Cx, addr: u64) -> Option<(String, u64, u64, Option<String>)> 
     }
     let module = &cx.modules.list[super::find_by_addr(cx, addr)?];
     let index = module.syms.partition_point(|sym| sym.addr <= addr);
-    let sym = module.syms[..index].iter().rev().find(|s| s.size != 0 || s.addr == addr).or(module.syms[..index].last())?;
-    let end = module.syms.get(index).map_or(module.core_base + module.core_size, |next| next.addr);
-    let size = if sym.size != 0 { sym.size } else { end.saturating_sub(sym.addr) };
-    Some((sym.name.clone(), addr - sym.addr, size, Some(module.name.clone())))
+    let sym = module.syms[..index]
+        .iter()
+        .rev()
+        .find(|s| s.size != 0 || s.addr == addr)
+        .or(module.syms[..index].last())?;
+    let end = module
+        .syms
+        .get(index)
+        .map_or(module.core_base + module.core_size, |next| next.addr);
+    let size = if sym.size != 0 {
+        sym.size
+    } else {
+        end.saturating_sub(sym.addr)
+    };
+    Some((
+        sym.name.clone(),
+        addr - sym.addr,
+        size,
+        Some(module.name.clone()),
+    ))
 }
 
 /// `%pS`: name+0xoff/0xsize [module], or the bare address.
@@ -56,7 +72,8 @@ pub fn lookup_name(cx: &mut Cx, name: &str) -> u64 {
         Some((module, sym)) => (Some(module.to_owned()), sym.to_owned()),
         None => (None, name.to_owned()),
     };
-    if only.is_none() && crate::exports::find(&wanted).is_some()
+    if only.is_none()
+        && crate::exports::find(&wanted).is_some()
         && let Ok(Some(export)) = crate::symbols::find(cx, &wanted)
     {
         return export.value;

@@ -154,7 +154,10 @@ pub struct State {
 
 /// The module of that name that is on the list.
 pub fn find(cx: &Cx, name: &str) -> Option<usize> {
-    cx.modules.list.iter().rposition(|m| m.listed && m.name == name)
+    cx.modules
+        .list
+        .iter()
+        .rposition(|m| m.listed && m.name == name)
 }
 
 /// The module whose `struct module` is at `addr`.
@@ -177,20 +180,36 @@ pub fn find_by_addr(cx: &Cx, addr: u64) -> Option<usize> {
 
 /// Whether `addr` is in an executable section of the module.
 pub fn is_text(cx: &Cx, module: usize, addr: u64) -> bool {
-    cx.modules.list[module].sections.iter().any(|s| s.exec && addr >= s.addr && addr < s.addr + s.size)
+    cx.modules.list[module]
+        .sections
+        .iter()
+        .any(|s| s.exec && addr >= s.addr && addr < s.addr + s.size)
 }
 
 /// The state word.
 pub fn state(cx: &Cx, module: usize) -> u32 {
     let m = &cx.modules.list[module];
-    if m.gone { 255 } else { cx.r32(m.addr + cx.off.module_state).unwrap_or(255) }
+    if m.gone {
+        255
+    } else {
+        cx.r32(m.addr + cx.off.module_state).unwrap_or(255)
+    }
 }
 
 /// Writes the state word and records the change.
 pub fn set_state(cx: &mut Cx, module: usize, state: u32) -> R<()> {
-    let (addr, name) = (cx.modules.list[module].addr, cx.modules.list[module].name.clone());
+    let (addr, name) = (
+        cx.modules.list[module].addr,
+        cx.modules.list[module].name.clone(),
+    );
     cx.w32(addr + cx.off.module_state, state)?;
-    trace::emit(cx, Event::State { module: name, state });
+    trace::emit(
+        cx,
+        Event::State {
+            module: name,
+            state,
+        },
+    );
     Ok(())
 }
 
@@ -206,7 +225,13 @@ pub fn users(cx: &Cx, module: usize) -> R<Vec<usize>> {
 pub fn enter_phase(cx: &mut Cx, module: usize, phase: Phase) {
     cx.modules.list[module].phase = Some(phase);
     let name = cx.modules.list[module].name.clone();
-    trace::emit(cx, Event::Phase { module: name, phase });
+    trace::emit(
+        cx,
+        Event::Phase {
+            module: name,
+            phase,
+        },
+    );
 }
 
 /// add_taint: the bit is never cleared; some say that lock debugging ends.
@@ -238,17 +263,36 @@ fn link(cx: &mut Cx, module: usize) -> R<()> {
 fn notify(cx: &mut Cx, module: usize, state: u32) -> R<i32> {
     let this = cx.modules.list[module].addr;
     let result = crate::notifier::call_module_chain(cx, u64::from(state), this)?;
-    Ok(if state == COMING && cx.profile.notifier_veto { result } else { 0 })
+    Ok(if state == COMING && cx.profile.notifier_veto {
+        result
+    } else {
+        0
+    })
 }
 
 /// Tells preempt_count and interrupts left changed by a callback, and puts them back (do_one_initcall).
 fn callback_balance(cx: &mut Cx, before: (u32, u64), which: &str) -> R<()> {
     let after = crate::context::save(cx);
     if before.0 != after.0 {
-        trace::misuse(cx, "preempt-imbalance", &format!("{which} returned with preempt_count {:#x}", after.0 & 0x7fff_ffff), 0, which);
+        trace::misuse(
+            cx,
+            "preempt-imbalance",
+            &format!(
+                "{which} returned with preempt_count {:#x}",
+                after.0 & 0x7fff_ffff
+            ),
+            0,
+            which,
+        );
     }
     if before.1 != after.1 {
-        trace::misuse(cx, "irq-imbalance", &format!("{which} returned with interrupts off"), 0, which);
+        trace::misuse(
+            cx,
+            "irq-imbalance",
+            &format!("{which} returned with interrupts off"),
+            0,
+            which,
+        );
     }
     if before != after {
         crate::context::add(cx, before.0.wrapping_sub(after.0) as i32);
@@ -261,7 +305,11 @@ fn callback_balance(cx: &mut Cx, before: (u32, u64), which: &str) -> R<()> {
 fn check_edited(cx: &mut Cx, module: usize, exit: u64) -> R<()> {
     let expected = cx.modules.list[module].exit;
     if exit != expected {
-        let detail = format!("exit was {}, is {}", kallsyms::describe(cx, expected), kallsyms::describe(cx, exit));
+        let detail = format!(
+            "exit was {}, is {}",
+            kallsyms::describe(cx, expected),
+            kallsyms::describe(cx, exit)
+        );
         let this = cx.modules.list[module].addr;
         trace::misuse(cx, "state-edited", &detail, this, "delete_module");
     }
@@ -276,7 +324,10 @@ pub fn free_module(cx: &mut Cx, module: usize) -> R<()> {
         set_state(cx, module, UNFORMED)?;
     }
     for used in std::mem::take(&mut cx.modules.list[module].uses) {
-        let (target, name) = (cx.modules.list[used].addr, cx.modules.list[module].name.clone());
+        let (target, name) = (
+            cx.modules.list[used].addr,
+            cx.modules.list[module].name.clone(),
+        );
         let _ = name;
         refs::put_key(cx, target, "symbol", cx.modules.list[module].addr)?;
     }
@@ -286,13 +337,24 @@ pub fn free_module(cx: &mut Cx, module: usize) -> R<()> {
     let (taints, name) = (m.taints, m.name.clone());
     if taints != 0 && cx.profile.unloaded_taints {
         let letters = taint::letters(cx, module, None);
-        match cx.modules.unloaded_tainted.iter_mut().find(|u| u.0 == name && u.1 == letters) {
+        match cx
+            .modules
+            .unloaded_tainted
+            .iter_mut()
+            .find(|u| u.0 == name && u.1 == letters)
+        {
             Some(entry) => entry.2 += 1,
             None => cx.modules.unloaded_tainted.push((name.clone(), letters, 1)),
         }
     }
     free_memory(cx, module);
-    trace::emit(cx, Event::State { module: name, state: 255 });
+    trace::emit(
+        cx,
+        Event::State {
+            module: name,
+            state: 255,
+        },
+    );
     Ok(())
 }
 

@@ -32,7 +32,10 @@ impl Orc {
             })
             .collect();
         table.sort_by_key(|&(ip, _)| ip);
-        Orc { ips: table.iter().map(|t| t.0).collect(), entries: table.iter().map(|t| t.1).collect() }
+        Orc {
+            ips: table.iter().map(|t| t.0).collect(),
+            entries: table.iter().map(|t| t.1).collect(),
+        }
     }
 
     fn find(&self, ip: u64) -> Option<[u8; 6]> {

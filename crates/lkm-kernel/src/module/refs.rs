@@ -15,9 +15,19 @@ pub fn count(cx: &Cx, module: u64) -> R<i32> {
 
 fn tell(cx: &mut Cx, module: u64, delta: i64, why: &str, key: u64, holder: &str) -> R<()> {
     let value = i64::from(count(cx, module)?);
-    let name = super::by_struct(cx, module).map_or_else(String::new, |m| cx.modules.list[m].name.clone());
+    let name =
+        super::by_struct(cx, module).map_or_else(String::new, |m| cx.modules.list[m].name.clone());
     let (tid, site) = (sched::current_tid(cx), trace::site(cx));
-    let event = Event::Ref { module: name, delta, value, why: why.into(), key, holder: holder.into(), tid, site };
+    let event = Event::Ref {
+        module: name,
+        delta,
+        value,
+        why: why.into(),
+        key,
+        holder: holder.into(),
+        tid,
+        site,
+    };
     trace::emit(cx, event);
     Ok(())
 }
@@ -60,14 +70,32 @@ pub fn put_key(cx: &mut Cx, module: u64, why: &str, key: u64) -> R<()> {
     let at = module + cx.off.module_refcnt;
     let raw = cx.r32(at)? as i32;
     if raw <= 0 {
-        trace::misuse(cx, "put-underflow", "the count was 0 already", module, "module_put");
+        trace::misuse(
+            cx,
+            "put-underflow",
+            "the count was 0 already",
+            module,
+            "module_put",
+        );
         return crate::traps::warn(cx, "", "module_put");
     }
     cx.w32(at, (raw - 1) as u32)?;
     let state = cx.r32(module + cx.off.module_state)?;
     if raw == BASE && state != super::GOING {
-        trace::misuse(cx, "put-underflow", "more puts than gets", module, "module_put");
+        trace::misuse(
+            cx,
+            "put-underflow",
+            "more puts than gets",
+            module,
+            "module_put",
+        );
     }
     tell(cx, module, -1, why, key, "")?;
     super::delete::count_changed(cx, module)
+}
+
+/// Records the loader's own hold when a module is announced.
+pub(super) fn tell_init_hold(cx: &mut Cx, index: usize) -> R<()> {
+    let module = cx.modules.list[index].addr;
+    tell(cx, module, 1, "init", 0, "the loader")
 }

@@ -19,11 +19,18 @@ const R_32S: u32 = 11;
 const R_PC64: u32 = 24;
 
 /// Applies all relocations whose target section is loaded. `values` are the resolved symbol values.
-pub(super) fn apply(elf: &Elf<'_>, name: &str, images: &mut Images, values: &[u64]) -> Result<(), Bad> {
+pub(super) fn apply(
+    elf: &Elf<'_>,
+    name: &str,
+    images: &mut Images,
+    values: &[u64],
+) -> Result<(), Bad> {
     const SHT_RELA: u32 = 4;
     for section in elf.sections.iter().filter(|s| s.sh_type == SHT_RELA) {
         let target = section.info as usize;
-        let Some(place) = images.places.get(target).copied().flatten() else { continue };
+        let Some(place) = images.places.get(target).copied().flatten() else {
+            continue;
+        };
         let buffer = images.buffer(place);
         for rela in elf.relas(section) {
             let symbol = values.get(rela.sym as usize).copied().unwrap_or(0);
@@ -43,7 +50,10 @@ pub(super) fn apply(elf: &Elf<'_>, name: &str, images: &mut Images, values: &[u6
                     8
                 }
                 other => {
-                    return Err(Bad { errno: ENOEXEC, messages: vec![format!("{name}: Unknown rela relocation: {other}")] });
+                    return Err(Bad {
+                        errno: ENOEXEC,
+                        messages: vec![format!("{name}: Unknown rela relocation: {other}")],
+                    });
                 }
             };
             let fits = match rela.kind {
@@ -61,8 +71,14 @@ pub(super) fn apply(elf: &Elf<'_>, name: &str, images: &mut Images, values: &[u6
                     ],
                 });
             }
-            let Some(slot) = usize::try_from(at).ok().and_then(|at| buffer.get_mut(at..at.checked_add(width)?)) else {
-                return Err(Bad { errno: ENOEXEC, messages: vec![format!("{name}: relocation outside of its section")] });
+            let Some(slot) = usize::try_from(at)
+                .ok()
+                .and_then(|at| buffer.get_mut(at..at.checked_add(width)?))
+            else {
+                return Err(Bad {
+                    errno: ENOEXEC,
+                    messages: vec![format!("{name}: relocation outside of its section")],
+                });
             };
             if slot.iter().any(|&b| b != 0) {
                 return Err(Bad {

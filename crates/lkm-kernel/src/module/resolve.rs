@@ -20,7 +20,12 @@ const WAIT: u64 = 30_000_000_000;
 
 /// Resolves one undefined symbol for `user`, waiting for an owner that is COMING. Err: the errno, to be logged
 /// by the caller as the kernel does.
-pub(super) fn wait_for(cx: &mut Cx, user: usize, info: &LoadInfo<'_>, name: &str) -> R<Result<Option<u64>, i32>> {
+pub(super) fn wait_for(
+    cx: &mut Cx,
+    user: usize,
+    info: &LoadInfo<'_>,
+    name: &str,
+) -> R<Result<Option<u64>, i32>> {
     let until = cx.clock.now + WAIT;
     loop {
         match once(cx, user, info, name)? {
@@ -31,7 +36,13 @@ pub(super) fn wait_for(cx: &mut Cx, user: usize, info: &LoadInfo<'_>, name: &str
                 let woken = if cx.clock.now >= until {
                     Woken::Timeout
                 } else {
-                    wait_at(cx, MODULE_WQ, sched::INTERRUPTIBLE, Some(until), "resolve_symbol_wait")?
+                    wait_at(
+                        cx,
+                        MODULE_WQ,
+                        sched::INTERRUPTIBLE,
+                        Some(until),
+                        "resolve_symbol_wait",
+                    )?
                 };
                 if woken != Woken::Normally {
                     let text = format!(
@@ -49,7 +60,7 @@ pub(super) fn wait_for(cx: &mut Cx, user: usize, info: &LoadInfo<'_>, name: &str
 fn once(cx: &mut Cx, user: usize, info: &LoadInfo<'_>, name: &str) -> R<Found> {
     let proprietary = cx.modules.list[user].taints & (1 << taint::PROPRIETARY) != 0;
     // Modules that the kernel at hand does not have itself come first only when it does not export the name.
-    if let Some(known) = super::super::exports::find(name).or_else(|| builtin(cx, name)) {
+    if let Some(known) = crate::exports::find(name).or_else(|| builtin(cx, name)) {
         if known.gpl && proprietary {
             return Ok(Found::Absent);
         }
@@ -79,7 +90,10 @@ fn once(cx: &mut Cx, user: usize, info: &LoadInfo<'_>, name: &str) -> R<Found> {
             cx.modules.list[user].using_gplonly = true;
         }
         if cx.profile.namespaces && cx.modules.list[owner].taints & (1 << taint::PROPRIETARY) != 0 {
-            let (user_name, owner_name) = (cx.modules.list[user].name.clone(), cx.modules.list[owner].name.clone());
+            let (user_name, owner_name) = (
+                cx.modules.list[user].name.clone(),
+                cx.modules.list[owner].name.clone(),
+            );
             if cx.modules.list[user].using_gplonly {
                 let text = format!(
                     "{user_name}: module using GPL-only symbols uses symbols {name} from proprietary module {owner_name}.\n"
@@ -112,13 +126,15 @@ fn once(cx: &mut Cx, user: usize, info: &LoadInfo<'_>, name: &str) -> R<Found> {
 
 /// A name that only the table declares (functions of other kernels than the one the list was taken from).
 fn builtin(cx: &Cx, name: &str) -> Option<crate::exports::Known> {
-    (!cx.modules.exported.contains_key(name) && crate::table::declared(name)).then(crate::exports::Known::function)
+    (!cx.modules.exported.contains_key(name) && crate::symbols::declared(cx, name))
+        .then(crate::exports::Known::function)
 }
 
 fn crc_mismatch(cx: &mut Cx, info: &LoadInfo<'_>, name: &str, crc: Option<u32>) -> Option<i32> {
     let mut events = Vec::new();
     let rules = super::load::rules(cx);
-    let refusal = lkm_object::check::check_version(info, &rules.borrow(), name, crc, &mut events).err();
+    let refusal =
+        lkm_object::check::check_version(info, &rules.borrow(), name, crc, &mut events).err();
     refusal.map(|refusal| {
         if let Some(message) = refusal.message {
             printk::log(cx, 4, &format!("{message}\n"));
@@ -154,8 +170,11 @@ fn use_module(cx: &mut Cx, user: usize, owner: usize, value: u64) -> R<Found> {
         GOING => return Ok(Found::Absent),
         _ => return Ok(Found::Absent),
     }
-    let (target, key, holder) =
-        (cx.modules.list[owner].addr, cx.modules.list[user].addr, cx.modules.list[user].name.clone());
+    let (target, key, holder) = (
+        cx.modules.list[owner].addr,
+        cx.modules.list[user].addr,
+        cx.modules.list[user].name.clone(),
+    );
     if !refs::try_get(cx, target, "symbol", key, &holder)? {
         return Ok(Found::Absent);
     }

@@ -27,16 +27,33 @@ pub const TEST: u32 = 18;
 
 const LETTERS: &[u8; 19] = b"PFSRMBUDAWCIOELKXTN";
 /// The taints that a module carries itself.
-const MODULE: &[u32] = &[PROPRIETARY, FORCED_MODULE, CRAP, OOT, UNSIGNED, LIVEPATCH, 16, 17, TEST];
+const MODULE: &[u32] = &[
+    PROPRIETARY,
+    FORCED_MODULE,
+    CRAP,
+    OOT,
+    UNSIGNED,
+    LIVEPATCH,
+    16,
+    17,
+    TEST,
+];
 /// Their order before 4.10.
 const OLD: &[u32] = &[PROPRIETARY, OOT, FORCED_MODULE, CRAP, UNSIGNED];
 
 /// The letters of a module's taints, followed by `+` or `-` for its state when given.
 pub fn letters(cx: &Cx, index: usize, state: Option<u32>) -> String {
     let taints = cx.modules.list[index].taints;
-    let order = if cx.profile.taints_by_bit { MODULE } else { OLD };
-    let mut out: String =
-        order.iter().filter(|&&bit| taints & (1 << bit) != 0).map(|&bit| LETTERS[bit as usize] as char).collect();
+    let order = if cx.profile.taints_by_bit {
+        MODULE
+    } else {
+        OLD
+    };
+    let mut out: String = order
+        .iter()
+        .filter(|&&bit| taints & (1 << bit) != 0)
+        .map(|&bit| LETTERS[bit as usize] as char)
+        .collect();
     match state {
         Some(super::GOING) => out.push('-'),
         Some(super::COMING) => out.push('+'),

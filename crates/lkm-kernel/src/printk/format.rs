@@ -29,7 +29,11 @@ pub fn vsnprintf(cx: &mut Cx, fmt: u64, args: &mut VaList, max: usize) -> R<Vec<
         match kind {
             b'd' | b'i' => {
                 let v = args.next(cx)?;
-                let v = if long > 0 { v as i64 } else { i64::from(v as i32) };
+                let v = if long > 0 {
+                    v as i64
+                } else {
+                    i64::from(v as i32)
+                };
                 out.extend(v.to_string().bytes());
             }
             b'u' => {

@@ -54,18 +54,30 @@ fn append(cx: &mut Cx, level: Option<u32>, cont: bool, text: &str) {
     }
     let tid = crate::sched::current_tid(cx);
     let level = level.unwrap_or(DEFAULT_LEVEL);
-    trace::emit(cx, Event::Printk { level, text: text.into(), tid });
+    trace::emit(
+        cx,
+        Event::Printk {
+            level,
+            text: text.into(),
+            tid,
+        },
+    );
     let complete = text.ends_with('\n');
     let time = cx.clock.now;
     let state = &mut cx.printk;
     let mut parts = text.strip_suffix('\n').unwrap_or(text).split('\n');
-    if cont && state.open
+    if cont
+        && state.open
         && let (Some(last), Some(first)) = (state.lines.last_mut(), parts.next())
     {
         last.text.push_str(first);
     }
     for part in parts {
-        state.lines.push(Line { level, time, text: part.to_owned() });
+        state.lines.push(Line {
+            level,
+            time,
+            text: part.to_owned(),
+        });
     }
     state.open = !complete;
 }

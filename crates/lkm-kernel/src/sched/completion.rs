@@ -1,10 +1,10 @@
 //! Completions (kernel/sched/completion.c): `done` is the guest's word, sleepers wait by its address.
 
 use super::wait::{Woken, any_at, wait_at, wake_at};
+use crate::Cx;
 use crate::abi::{Call, R, errno, neg};
 use crate::sched::{INTERRUPTIBLE, JIFFY, UNINTERRUPTIBLE, WAKEKILL};
 use crate::table::{Row, behaves};
-use crate::Cx;
 
 pub(crate) const ROWS: &[Row] = &[
     behaves("complete", fn_complete),
@@ -14,8 +14,16 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("wait_for_completion_timeout", wait_timeout).sleeps(),
     behaves("wait_for_completion_interruptible", wait_interruptible).sleeps(),
     behaves("wait_for_completion_killable", wait_killable).sleeps(),
-    behaves("wait_for_completion_interruptible_timeout", wait_interruptible_timeout).sleeps(),
-    behaves("wait_for_completion_killable_timeout", wait_killable_timeout).sleeps(),
+    behaves(
+        "wait_for_completion_interruptible_timeout",
+        wait_interruptible_timeout,
+    )
+    .sleeps(),
+    behaves(
+        "wait_for_completion_killable_timeout",
+        wait_killable_timeout,
+    )
+    .sleeps(),
     behaves("try_wait_for_completion", try_wait),
     behaves("completion_done", completion_done),
 ];
@@ -35,14 +43,17 @@ pub fn complete(cx: &mut Cx, x: u64) -> R<()> {
 
 /// Waits; what is left of the timeout (at least 1), 0 when it ran out, or -ERESTARTSYS.
 pub fn wait_for(cx: &mut Cx, x: u64, state: u32, timeout: u64, what: &'static str) -> R<i64> {
-    let until = (timeout != MAX_TIMEOUT).then(|| cx.clock.now.saturating_add(timeout.saturating_mul(JIFFY)));
+    let until = (timeout != MAX_TIMEOUT)
+        .then(|| cx.clock.now.saturating_add(timeout.saturating_mul(JIFFY)));
     loop {
         let done = cx.r32(x)?;
         if done != 0 {
             if done != ALL {
                 cx.w32(x, done - 1)?;
             }
-            let left = until.map_or(MAX_TIMEOUT, |until| until.saturating_sub(cx.clock.now) / JIFFY);
+            let left = until.map_or(MAX_TIMEOUT, |until| {
+                until.saturating_sub(cx.clock.now) / JIFFY
+            });
             return Ok(left.max(1) as i64);
         }
         match wait_at(cx, x, state, until, what)? {
@@ -69,32 +80,72 @@ fn fn_complete_all(cx: &mut Cx, c: &Call) -> R {
 }
 
 fn wait(cx: &mut Cx, c: &Call) -> R {
-    wait_for(cx, c.a[0], UNINTERRUPTIBLE, MAX_TIMEOUT, "wait_for_completion")?;
+    wait_for(
+        cx,
+        c.a[0],
+        UNINTERRUPTIBLE,
+        MAX_TIMEOUT,
+        "wait_for_completion",
+    )?;
     Ok(0)
 }
 
 fn wait_timeout(cx: &mut Cx, c: &Call) -> R {
-    Ok(wait_for(cx, c.a[0], UNINTERRUPTIBLE, c.a[1], "wait_for_completion_timeout")? as u64)
+    Ok(wait_for(
+        cx,
+        c.a[0],
+        UNINTERRUPTIBLE,
+        c.a[1],
+        "wait_for_completion_timeout",
+    )? as u64)
 }
 
 fn plain(result: i64) -> u64 {
-    if result == i64::from(-errno::ERESTARTSYS) { neg(errno::ERESTARTSYS) } else { 0 }
+    if result == i64::from(-errno::ERESTARTSYS) {
+        neg(errno::ERESTARTSYS)
+    } else {
+        0
+    }
 }
 
 fn wait_interruptible(cx: &mut Cx, c: &Call) -> R {
-    Ok(plain(wait_for(cx, c.a[0], INTERRUPTIBLE, MAX_TIMEOUT, "wait_for_completion_interruptible")?))
+    Ok(plain(wait_for(
+        cx,
+        c.a[0],
+        INTERRUPTIBLE,
+        MAX_TIMEOUT,
+        "wait_for_completion_interruptible",
+    )?))
 }
 
 fn wait_killable(cx: &mut Cx, c: &Call) -> R {
-    Ok(plain(wait_for(cx, c.a[0], WAKEKILL | UNINTERRUPTIBLE, MAX_TIMEOUT, "wait_for_completion_killable")?))
+    Ok(plain(wait_for(
+        cx,
+        c.a[0],
+        WAKEKILL | UNINTERRUPTIBLE,
+        MAX_TIMEOUT,
+        "wait_for_completion_killable",
+    )?))
 }
 
 fn wait_interruptible_timeout(cx: &mut Cx, c: &Call) -> R {
-    Ok(wait_for(cx, c.a[0], INTERRUPTIBLE, c.a[1], "wait_for_completion_interruptible_timeout")? as u64)
+    Ok(wait_for(
+        cx,
+        c.a[0],
+        INTERRUPTIBLE,
+        c.a[1],
+        "wait_for_completion_interruptible_timeout",
+    )? as u64)
 }
 
 fn wait_killable_timeout(cx: &mut Cx, c: &Call) -> R {
-    Ok(wait_for(cx, c.a[0], WAKEKILL | UNINTERRUPTIBLE, c.a[1], "wait_for_completion_killable_timeout")? as u64)
+    Ok(wait_for(
+        cx,
+        c.a[0],
+        WAKEKILL | UNINTERRUPTIBLE,
+        c.a[1],
+        "wait_for_completion_killable_timeout",
+    )? as u64)
 }
 
 fn try_wait(cx: &mut Cx, c: &Call) -> R {

@@ -128,15 +128,28 @@ pub fn by_struct(cx: &Cx, ts: u64) -> Option<Tid> {
 
 /// The live task of a pid.
 pub fn by_pid(cx: &Cx, pid: u32) -> Option<Tid> {
-    cx.sched.tasks.iter().position(|t| t.pid == pid && !t.dead).map(|i| i as Tid)
+    cx.sched
+        .tasks
+        .iter()
+        .position(|t| t.pid == pid && !t.dead)
+        .map(|i| i as Tid)
 }
 
 /// Makes a task that runs `body` when first scheduled. It is not woken yet.
-pub fn new_task(cx: &mut Cx, comm: &str, kind: TaskKind, function: u64, site: Site, body: Body) -> R<Option<Tid>> {
+pub fn new_task(
+    cx: &mut Cx,
+    comm: &str,
+    kind: TaskKind,
+    function: u64,
+    site: Site,
+    body: Body,
+) -> R<Option<Tid>> {
     if cx.sched.tasks.len() >= MAX_TASKS {
         return Ok(None);
     }
-    let Ok(machine) = cx.new_task() else { return Ok(None) };
+    let Ok(machine) = cx.new_task() else {
+        return Ok(None);
+    };
     let ts = crate::mm::task_struct::alloc(cx)?;
     let tid = cx.sched.tasks.len() as Tid;
     if cx.sched.next_pid == 0 {
@@ -144,14 +157,24 @@ pub fn new_task(cx: &mut Cx, comm: &str, kind: TaskKind, function: u64, site: Si
     }
     cx.sched.next_pid += 1;
     let pid = cx.sched.next_pid;
-    let comm: String = comm.chars().scan(0, |n, c| { *n += c.len_utf8(); (*n <= 15).then_some(c) }).collect();
+    let comm: String = comm
+        .chars()
+        .scan(0, |n, c| {
+            *n += c.len_utf8();
+            (*n <= 15).then_some(c)
+        })
+        .collect();
     let (stack, _) = cx.guest_stack(machine);
     let off = cx.off;
     cx.w64(ts + off.task_stack, stack)?;
     cx.w32(ts + off.task_state, UNINTERRUPTIBLE)?;
     cx.w32(ts + off.task_pid, pid)?;
     cx.w32(ts + off.task_tgid, pid)?;
-    let kthread_flag = if kind == TaskKind::User { 0 } else { 0x0020_0000 };
+    let kthread_flag = if kind == TaskKind::User {
+        0
+    } else {
+        0x0020_0000
+    };
     cx.w32(ts + off.task_flags, kthread_flag)?;
     cx.w32(ts + off.task_usage, 1)?;
     write_comm(cx, ts, &comm)?;
@@ -178,7 +201,17 @@ pub fn new_task(cx: &mut Cx, comm: &str, kind: TaskKind, function: u64, site: Si
     });
     cx.sched.by_ts.insert(ts, tid);
     cx.sched.by_machine.insert(machine, tid);
-    trace::emit(cx, Event::Task { tid, pid, comm, kind, function, site });
+    trace::emit(
+        cx,
+        Event::Task {
+            tid,
+            pid,
+            comm,
+            kind,
+            function,
+            site,
+        },
+    );
     Ok(Some(tid))
 }
 
@@ -341,8 +374,12 @@ fn next(cx: &mut Cx) -> Option<Tid> {
 
 /// What the machine runs for a task (its first code).
 pub(crate) fn task_body(cx: &mut Cx, machine: TaskId) {
-    let Some(&tid) = cx.sched.by_machine.get(&machine) else { return };
-    let Some(body) = cx.sched.tasks[tid as usize].body.take() else { return };
+    let Some(&tid) = cx.sched.by_machine.get(&machine) else {
+        return;
+    };
+    let Some(body) = cx.sched.tasks[tid as usize].body.take() else {
+        return;
+    };
     match body(cx) {
         Ok(value) => exit(cx, TaskEnd::Returned, value),
         Err(stop) => crate::traps::kernel_oops(cx, stop, None),
@@ -353,9 +390,20 @@ pub(crate) fn task_body(cx: &mut Cx, machine: TaskId) {
 pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
     if let Some(tid) = current(cx) {
         let site = trace::site(cx);
-        trace::emit(cx, Event::TaskEnd { tid, how, value, site });
-        let hooks: [fn(&mut Cx, Tid) -> R<()>; 3] =
-            [crate::kthread::on_exit, crate::fs::files::on_exit, crate::locking::on_exit];
+        trace::emit(
+            cx,
+            Event::TaskEnd {
+                tid,
+                how,
+                value,
+                site,
+            },
+        );
+        let hooks: [fn(&mut Cx, Tid) -> R<()>; 3] = [
+            crate::kthread::on_exit,
+            crate::fs::files::on_exit,
+            crate::locking::on_exit,
+        ];
         for hook in hooks {
             // A second fault while exiting ends what is left of the exit, as in the kernel.
             let _ = hook(cx, tid);
@@ -394,5 +442,9 @@ pub fn send_signal(cx: &mut Cx, tid: Tid, signo: u32) -> R<bool> {
     let flags = cx.off.task_thread_info_flags;
     let word = cx.r64(ts + flags)?;
     cx.w64(ts + flags, word | (1 << 2))?; // TIF_SIGPENDING
-    wake_state(cx, tid, INTERRUPTIBLE | if signo == 9 { WAKEKILL } else { 0 })
+    wake_state(
+        cx,
+        tid,
+        INTERRUPTIBLE | if signo == 9 { WAKEKILL } else { 0 },
+    )
 }

@@ -8,8 +8,16 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("schedule", fn_schedule).sleeps(),
     behaves("wake_up_process", wake_up_process),
     behaves("schedule_timeout", schedule_timeout).sleeps(),
-    behaves("schedule_timeout_interruptible", schedule_timeout_interruptible).sleeps(),
-    behaves("schedule_timeout_uninterruptible", schedule_timeout_uninterruptible).sleeps(),
+    behaves(
+        "schedule_timeout_interruptible",
+        schedule_timeout_interruptible,
+    )
+    .sleeps(),
+    behaves(
+        "schedule_timeout_uninterruptible",
+        schedule_timeout_uninterruptible,
+    )
+    .sleeps(),
     behaves("schedule_timeout_killable", schedule_timeout_killable).sleeps(),
     behaves("msleep", msleep).sleeps(),
     behaves("msleep_interruptible", msleep_interruptible).sleeps(),
@@ -99,7 +107,12 @@ fn msleep_interruptible(cx: &mut Cx, c: &Call) -> R {
 }
 
 fn usleep_range_state(cx: &mut Cx, c: &Call) -> R {
-    sleep(cx, c.a[2] as u32, c.a[0].saturating_mul(1000), "usleep_range")?;
+    sleep(
+        cx,
+        c.a[2] as u32,
+        c.a[0].saturating_mul(1000),
+        "usleep_range",
+    )?;
     Ok(0)
 }
 

@@ -1,9 +1,9 @@
 //! Waiting by the address of an object: what completions and the like use for their sleepers, who are
 //! reached by calls alone. First come, first served.
 
+use crate::Cx;
 use crate::abi::R;
 use crate::sched::{self, Tid};
-use crate::Cx;
 
 /// Sleepers by the address they wait at.
 #[derive(Default)]
@@ -23,7 +23,13 @@ pub enum Woken {
 }
 
 /// Sleeps at `addr` in `state` until woken there, interrupted, or `until` (virtual ns).
-pub fn wait_at(cx: &mut Cx, addr: u64, state: u32, until: Option<u64>, what: &'static str) -> R<Woken> {
+pub fn wait_at(
+    cx: &mut Cx,
+    addr: u64,
+    state: u32,
+    until: Option<u64>,
+    what: &'static str,
+) -> R<Woken> {
     let tid = sched::current_tid(cx);
     cx.sleepers.list.push((addr, tid));
     loop {
@@ -59,7 +65,9 @@ fn wake_timeout(cx: &mut Cx, tid: u64, _: u64) -> R<()> {
 pub fn wake_at(cx: &mut Cx, addr: u64, count: usize) -> R<usize> {
     let mut woken = 0;
     while woken < count {
-        let Some(index) = cx.sleepers.list.iter().position(|&(a, _)| a == addr) else { break };
+        let Some(index) = cx.sleepers.list.iter().position(|&(a, _)| a == addr) else {
+            break;
+        };
         let (_, tid) = cx.sleepers.list.remove(index);
         sched::wake_state(cx, tid, sched::NORMAL | sched::WAKEKILL)?;
         woken += 1;

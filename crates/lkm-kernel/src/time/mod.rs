@@ -1,9 +1,9 @@
 //! Virtual time: a clock that moves only when nothing can run, and what happens at which moment.
 //! Timers, hrtimers, delayed work and sleeping tasks all wait here (kernel/time/).
 
+use crate::Cx;
 use crate::abi::R;
 use crate::sched::JIFFY;
-use crate::Cx;
 use std::collections::BTreeMap;
 
 /// What to run when a moment has come; it runs in interrupt context.
@@ -24,7 +24,11 @@ pub struct Clock {
 impl Default for Clock {
     fn default() -> Clock {
         // Some time has passed since boot, so that "jiffies - 1" and the like are not negative.
-        Clock { now: 10_000_000_000, seq: 0, events: BTreeMap::new() }
+        Clock {
+            now: 10_000_000_000,
+            seq: 0,
+            events: BTreeMap::new(),
+        }
     }
 }
 
@@ -43,7 +47,10 @@ pub fn cancel(cx: &mut Cx, id: EventId) -> bool {
 
 /// Whether something should have run by now.
 pub fn due(cx: &Cx) -> bool {
-    cx.clock.events.first_key_value().is_some_and(|(id, _)| id.0 <= cx.clock.now)
+    cx.clock
+        .events
+        .first_key_value()
+        .is_some_and(|(id, _)| id.0 <= cx.clock.now)
 }
 
 /// When the next event is.

@@ -1,0 +1,116 @@
+//! Making a kernel: options, layouts, per-CPU area, symbols, the interrupt task.
+
+use crate::layout::{Offsets, Types};
+use crate::profile::Profile;
+use crate::{Cx, Kernel, data, sched, symbols, time, trace};
+use lkm_machine::fork::Record;
+use lkm_trace::{Event, Site, TaskKind};
+use std::rc::Rc;
+
+/// What a kernel is asked to be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// uname -r.
+    pub release: String,
+    /// The vermagic that modules must have; None takes any.
+    pub vermagic: Option<String>,
+    /// CRCs of the kernel's exports, when a Module.symvers is at hand.
+    pub crcs: Option<Rc<std::collections::BTreeMap<String, u32>>>,
+    /// module.sig_enforce.
+    pub sig_enforce: bool,
+    /// Appended signatures count as good.
+    pub trusted_signatures: bool,
+    /// CONFIG_MODULE_FORCE_LOAD.
+    pub force_load: bool,
+    /// CONFIG_MODULE_FORCE_UNLOAD.
+    pub force_unload: bool,
+    /// Names that no list has are answered and counted as unknown, instead of failing the load.
+    pub unknown_symbols: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            release: "6.1.0".into(),
+            vermagic: None,
+            crcs: None,
+            sig_enforce: false,
+            trusted_signatures: true,
+            force_load: true,
+            force_unload: true,
+            unknown_symbols: false,
+        }
+    }
+}
+
+impl Options {
+    /// The CRC of a kernel export, if known.
+    pub fn crc_of(&self, name: &str) -> Option<u32> {
+        self.crcs.as_ref()?.get(name).copied()
+    }
+}
+
+/// Makes the kernel and its machine, before any module code exists. At most once in a process.
+pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx, String> {
+    let off = Offsets::new(types)?;
+    let state = Kernel {
+        profile,
+        options,
+        off,
+        recorder: trace::Recorder::default(),
+        sched: sched::State::default(),
+        sleepers: sched::wait::Sleepers::default(),
+        clock: time::Clock::default(),
+        printk: crate::printk::State::default(),
+        symbols: symbols::State::default(),
+        data: data::State::default(),
+        guard: crate::mm::guard::State::default(),
+        slab: crate::mm::slab::State::default(),
+        kthread: crate::kthread::State::default(),
+        modules: crate::module::State::default(),
+        traps: crate::traps::State::default(),
+    };
+    let mut cx = lkm_machine::start(state, symbols::SLOTS).map_err(|e| e.to_string())?;
+    data::boot(&mut cx)?;
+    symbols::boot(&mut cx)?;
+    Ok(cx)
+}
+
+/// Begins a run in the child: from now on events are recorded.
+pub fn begin(cx: &mut Cx, record: Record, mode: &str) -> Result<(), String> {
+    cx.recorder = trace::Recorder::new(record);
+    let profile = cx.profile.name.to_owned();
+    trace::emit(
+        cx,
+        Event::Start {
+            profile,
+            mode: mode.into(),
+        },
+    );
+    // Tid 0 is the idle task, in whose place interrupts run.
+    let body: sched::Body = Box::new(|cx| {
+        loop {
+            while let Some((fire, a, b)) = time::pop_due(cx) {
+                crate::context::add(cx, crate::context::SOFTIRQ as i32);
+                fire(cx, a, b)?;
+                crate::context::add(cx, -(crate::context::SOFTIRQ as i32));
+            }
+            cx.switch_to(0);
+        }
+    });
+    let made = sched::new_task(
+        cx,
+        "swapper/0",
+        TaskKind::Interrupt,
+        0,
+        Site::default(),
+        body,
+    );
+    match made {
+        Ok(Some(tid)) => {
+            cx.sched.irq = Some(tid);
+            Ok(())
+        }
+        _ => Err("the interrupt task could not be made".into()),
+    }
+}

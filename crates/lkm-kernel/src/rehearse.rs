@@ -1,0 +1,149 @@
+//! A module's life from end to end: load, use, exit, audit, and what is left is recorded.
+
+use crate::abi::R;
+use crate::module::{delete, load};
+use crate::{Cx, boot, sched, trace};
+use lkm_machine::fork::Record;
+use lkm_trace::{End, Event, Site, TaskKind};
+use std::rc::Rc;
+
+/// A module to load, with its parameters.
+#[derive(Clone)]
+pub struct Input {
+    /// Its name, as modules are named (underscores).
+    pub name: String,
+    /// Bytes of the uncompressed file.
+    pub image: Rc<Vec<u8>>,
+    /// Parameter string.
+    pub params: String,
+}
+
+/// What to do with it.
+#[derive(Clone)]
+pub struct Plan {
+    /// Loaded before it, in this order, and unloaded after it in reverse.
+    pub with: Vec<Input>,
+    /// The module to judge.
+    pub module: Input,
+    /// Load and unload again after the first time.
+    pub cycles: u32,
+}
+
+/// Virtual time that the use phase may take.
+const USE: u64 = 60_000_000_000;
+/// Virtual time that a load or unload may take before it counts as hung.
+const CALL: u64 = 300_000_000_000;
+
+/// Runs the plan. The record tells everything, the return value nothing.
+pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
+    if let Err(why) = boot::begin(cx, record, "rehearse") {
+        finish(cx, End::Panic, &why);
+        return;
+    }
+    for input in &plan.with {
+        insert(cx, input);
+    }
+    for _ in 0..plan.cycles.max(1) {
+        let loaded = insert(cx, &plan.module);
+        let until = cx.clock.now + USE;
+        sched::run_until(cx, until, |_| false);
+        if loaded != Some(0) || !remove(cx, &plan.module.name) {
+            break;
+        }
+        let until = cx.clock.now + USE;
+        sched::run_until(cx, until, |_| false);
+    }
+    for input in plan.with.iter().rev() {
+        remove(cx, &input.name);
+    }
+    if let Some(why) = cx.sched.panicked.clone() {
+        finish(cx, End::Panic, &why);
+    } else if cx.sched.switches > sched::MAX_SWITCHES {
+        finish(cx, End::Budget, "too many task switches");
+    } else {
+        blocked(cx);
+        finish(cx, End::Complete, "");
+    }
+}
+
+fn finish(cx: &mut Cx, how: End, detail: &str) {
+    let time = cx.clock.now;
+    trace::emit(
+        cx,
+        Event::End {
+            how,
+            time,
+            detail: detail.into(),
+        },
+    );
+}
+
+/// Runs `body` in a process of its own until it ends; its value, or None when it hangs or is killed.
+pub fn process(cx: &mut Cx, comm: &str, body: sched::Body) -> Option<i64> {
+    let made = sched::new_task(cx, comm, TaskKind::User, 0, Site::default(), body);
+    let Ok(Some(tid)) = made else { return None };
+    let _ = sched::wake(cx, tid);
+    let limit = cx.clock.now + CALL;
+    sched::run_until(cx, limit, |cx| cx.sched.tasks[tid as usize].dead);
+    let task = &cx.sched.tasks[tid as usize];
+    (task.dead && !task.oopsed).then_some(task.value)
+}
+
+fn insert(cx: &mut Cx, input: &Input) -> Option<i64> {
+    let (image, params) = (Rc::clone(&input.image), input.params.clone());
+    process(
+        cx,
+        "insmod",
+        Box::new(move |cx: &mut Cx| -> R<i64> {
+            Ok(i64::from(load::load_module(
+                cx,
+                &image,
+                load::Args::Text(params),
+                0,
+            )?))
+        }),
+    )
+}
+
+fn remove(cx: &mut Cx, name: &str) -> bool {
+    let owned = name.to_owned();
+    let result = process(
+        cx,
+        "rmmod",
+        Box::new(move |cx: &mut Cx| -> R<i64> {
+            Ok(i64::from(delete::delete_module(
+                cx,
+                &owned,
+                delete::O_NONBLOCK,
+            )?))
+        }),
+    );
+    result == Some(0)
+}
+
+/// Tells which tasks wait for ever.
+fn blocked(cx: &mut Cx) {
+    for tid in 0..cx.sched.tasks.len() {
+        let task = &cx.sched.tasks[tid];
+        if task.dead || task.kind == TaskKind::Interrupt {
+            continue;
+        }
+        let (function, on) = task.waits.unwrap_or(("schedule", 0));
+        let state = cx.r32(task.ts + cx.off.task_state).unwrap_or(0);
+        let site = task.frames.last().map_or_else(Site::default, |f| Site {
+            pc: f.ret,
+            stack: crate::unwind::callers(cx, tid as u32),
+        });
+        trace::emit(
+            cx,
+            Event::Blocked {
+                tid: tid as u32,
+                function: function.into(),
+                detail: String::new(),
+                on,
+                interruptible: state & sched::INTERRUPTIBLE != 0,
+                site,
+            },
+        );
+    }
+}
