@@ -2,4 +2,43 @@
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod rehearse;
+
+use std::process::ExitCode;
+
+/// A command: its name, one line of help, and what runs it.
+struct Command {
+    name: &'static str,
+    help: &'static str,
+    run: fn(Vec<std::ffi::OsString>) -> ExitCode,
+}
+
+const COMMANDS: &[Command] = &[Command {
+    name: "rehearse",
+    help: "take a module through its life in the lab, and judge it",
+    run: rehearse::main,
+}];
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let Some(first) = args.next() else {
+        return usage();
+    };
+    let rest: Vec<_> = args.collect();
+    match COMMANDS.iter().find(|c| first == c.name) {
+        Some(command) => (command.run)(rest),
+        None if first == "--version" || first == "-V" => {
+            println!("lkm {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        None => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: lkm COMMAND ...\n");
+    for command in COMMANDS {
+        eprintln!("  {:<10} {}", command.name, command.help);
+    }
+    ExitCode::from(2)
+}

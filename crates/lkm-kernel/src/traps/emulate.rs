@@ -209,7 +209,7 @@ pub(crate) fn patch_pauses(cx: &mut Cx, index: usize, buffers: &mut [Vec<u8>; 3]
                 DecoderOptions::NONE,
             );
             while decoder.ip() < address && decoder.can_decode() {
-                decoder.decode();
+                let _ = decoder.decode();
             }
             if decoder.ip() == address {
                 found.push((which, start + hit, address));
