@@ -3,12 +3,15 @@
 #![forbid(unsafe_code)]
 
 mod closure;
+mod compare;
+mod corrupt;
 mod cpio;
 mod expect;
 mod fuzz;
 mod kbuild;
 mod kernel;
 mod paths;
+mod record;
 mod rehearse;
 mod selftests;
 mod setup;
@@ -32,6 +35,11 @@ struct Task {
 
 /// Every task. A new one is a file of its own and a row here.
 const TASKS: &[Task] = &[
+    Task {
+        name: "compare",
+        help: "[--recorded|--record] [SCRIPT...]   lab scripts, real kernel against lab",
+        run: compare::task,
+    },
     Task {
         name: "modules",
         help: "[--verbose]                  build the test modules with kbuild",

@@ -3,6 +3,7 @@
 //! `--long` adds the fuzz targets; `--only GROUP` (units, modules, selftests, scripts, kernel)
 //! runs a part; `-m NAME...` only these test modules.
 
+use crate::compare::{self, Real};
 use crate::kbuild::{self, Source};
 use crate::kernel::target_directory;
 use crate::paths;
@@ -67,6 +68,12 @@ pub fn task(args: &[String]) -> crate::Outcome {
     if wanted.group("selftests") {
         groups.push(kernel_selftests(&lkm));
     }
+    if wanted.group("scripts") {
+        groups.push(scripts(&lkm, Real::Recorded));
+    }
+    if wanted.group("kernel") {
+        groups.push(scripts(&lkm, Real::Vm));
+    }
     if wanted.long {
         groups.push(crate::fuzz::all());
     }
@@ -113,7 +120,7 @@ fn counts(text: &str) -> (usize, usize) {
 }
 
 /// Builds the program and answers its path.
-fn release_binary() -> Result<PathBuf, Box<dyn std::error::Error>> {
+pub fn release_binary() -> Result<PathBuf, Box<dyn std::error::Error>> {
     let status = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "--package", "lkm"])
         .current_dir(paths::root())
@@ -153,6 +160,15 @@ fn kernel_selftests(lkm: &Path) -> Tally {
     built.unwrap_or_else(|e| {
         let mut tally = Tally::new("kernel selftests");
         tally.add("build", &[e.to_string()]);
+        tally
+    })
+}
+
+/// The lab scripts, against the records or against a kernel that is booted for them.
+fn scripts(lkm: &Path, from: Real) -> Tally {
+    compare::all(lkm, from, &[]).unwrap_or_else(|e| {
+        let mut tally = Tally::new("lab scripts");
+        tally.add("set-up", &[e.to_string()]);
         tally
     })
 }

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Uses a GPL-only symbol first and one of a proprietary module then: refused. */
+//#With: closed-export.ko chain-base.ko
+//#Build: blind
+//#Result: load=-2 exit=not-run
+//#Real: load=-2 log "using GPL-only symbols uses symbols closed_number from proprietary module"
+#include <linux/module.h>
+
+extern int chain_base_add(int n);
+extern int closed_number(void);
+
+static int __init closed_mixed_init(void)
+{
+	return chain_base_add(0) + closed_number() ? 0 : -EINVAL;
+}
+
+static void __exit closed_mixed_exit(void)
+{
+}
+
+module_init(closed_mixed_init);
+module_exit(closed_mixed_exit);
+MODULE_LICENSE("GPL");

@@ -1,0 +1,223 @@
+//! `cargo xtask compare [SCRIPT...]`: lab scripts on a real kernel in a VM and in the lab, step by
+//! step.
+//!
+//! * without options: runs each script in a VM of its own and in the lab, and compares.
+//! * `--recorded`: compares the lab with the records in `modules/scripts/*.steps`, without a VM.
+//! * `--record`: runs the VM only and writes those records anew.
+
+use crate::corrupt;
+use crate::kbuild;
+use crate::kernel::{Kernel, target_directory};
+use crate::paths;
+use crate::record::{self, Step};
+use crate::rehearse::bounded;
+use crate::tally::{self, Tally};
+use crate::vm::{self, Source, VmSpec};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+type Error = Box<dyn std::error::Error>;
+
+/// The lab takes a fraction of this: its time is virtual.
+const LAB_LIMIT: Duration = Duration::from_secs(120);
+
+/// Everything a script needs: the modules, their broken copies, the guest's interpreter.
+pub struct Stage {
+    modules: PathBuf,
+    rawsys: PathBuf,
+}
+
+impl Stage {
+    /// Builds it.
+    pub fn build() -> Result<Stage, Error> {
+        let headers = paths::headers()?;
+        let modules = kbuild::build(&headers, false)?;
+        corrupt::write_all(&modules.join("hello.ko"), &modules.join("corrupt"))?;
+        let rawsys = target_directory().join("vm/rawsys");
+        if let Some(dir) = rawsys.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let source = paths::root().join("xtask/vm/rawsys.c");
+        let status = Command::new("gcc")
+            .args(["-static", "-O1", "-Wall", "-o"])
+            .arg(&rawsys)
+            .arg(&source)
+            .status()
+            .map_err(|e| format!("gcc: {e}"))?;
+        if !status.success() {
+            return Err(format!("gcc {}: {status}", source.display()).into());
+        }
+        Ok(Stage { modules, rawsys })
+    }
+
+    /// The files of a guest: the interpreter, and those modules that a script names.
+    fn files(&self, script: &str) -> Result<Vec<(String, Source)>, Error> {
+        let mut files = vec![("/bin/rawsys".to_owned(), Source::Host(self.rawsys.clone()))];
+        let mut names: Vec<&str> = script
+            .split_whitespace()
+            .filter(|w| w.ends_with(".ko"))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let host = self.modules.join(name);
+            // A script may name a file that is not there, to see what comes of it.
+            if host.is_file() {
+                files.push((format!("/x/ko/{name}"), Source::Host(host)));
+            }
+        }
+        Ok(files)
+    }
+
+    /// What a real kernel says to a script: the record as the guest printed it.
+    pub fn in_vm(&self, name: &str, script: &str) -> Result<String, Error> {
+        let mut spec = VmSpec::new(Kernel::find("6.1").or_else(|_| Kernel::find(""))?);
+        spec.kmod();
+        spec.files.extend(self.files(script)?);
+        spec.files.push((
+            format!("/x/{name}.lab"),
+            Source::Text(script.to_owned(), false),
+        ));
+        spec.step(name, &format!("exec rawsys /x/{name}.lab /x/ko"));
+        if let Some(step) = spec.steps.last_mut() {
+            step.seconds = 240;
+        }
+        spec.timeout = Duration::from_secs(300);
+        let result = vm::run(&spec)?;
+        let step = result.steps.into_iter().next();
+        let step = step.ok_or_else(|| format!("the guest ran nothing:\n{}", result.console))?;
+        match step.status {
+            Some(0 | 1) => Ok(step.output),
+            status => Err(format!(
+                "{name}: the guest's interpreter ended with {status:?}:\n{}",
+                step.output
+            )
+            .into()),
+        }
+    }
+
+    /// What the lab says.
+    pub fn in_lab(&self, lkm: &Path, script: &Path) -> Result<String, Error> {
+        let mut command = Command::new(lkm);
+        command
+            .arg("lab")
+            .arg(script)
+            .args(["--steps", "--modules"]);
+        command.arg(&self.modules);
+        let ran = bounded(&mut command, LAB_LIMIT)?;
+        match ran.code {
+            Some(0 | 1) => Ok(ran.stdout),
+            code => Err(format!(
+                "lkm lab ended with {code:?}: {}",
+                ran.stderr.lines().last().unwrap_or("")
+            )
+            .into()),
+        }
+    }
+}
+
+/// All scripts, by name.
+pub fn scripts() -> Result<Vec<(String, PathBuf)>, Error> {
+    let dir = paths::root().join("modules/scripts");
+    let mut found: Vec<(String, PathBuf)> = fs::read_dir(&dir)?
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "lab"))
+        .filter_map(|p| Some((p.file_stem()?.to_str()?.to_owned(), p)))
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Compares the steps of two records; each step is one test.
+fn count(tally: &mut Tally, script: &str, real: &[Step], lab: &[Step]) {
+    for (n, step) in real.iter().enumerate() {
+        let wrong = match lab.get(n) {
+            None => vec!["the lab's record ends before".to_owned()],
+            Some(other) => record::differences(step, other),
+        };
+        tally.add(&format!("{script} @{} {}", n + 1, step.command), &wrong);
+    }
+    if lab.len() > real.len() {
+        tally.add(script, &["the lab did more steps".into()]);
+    }
+}
+
+/// Which side is asked for the real kernel's answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Real {
+    Vm,
+    Recorded,
+}
+
+fn recorded(script: &Path) -> Result<String, Error> {
+    let path = script.with_extension("steps");
+    fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()).into())
+}
+
+/// Compares the lab with a real kernel over some scripts (all, when none is named).
+pub fn all(lkm: &Path, from: Real, only: &[String]) -> Result<Tally, Error> {
+    let stage = Stage::build()?;
+    let mut tally = Tally::new(match from {
+        Real::Vm => "real kernel",
+        Real::Recorded => "lab scripts",
+    });
+    for (name, path) in scripts()? {
+        if !only.is_empty() && !only.contains(&name) {
+            continue;
+        }
+        let script = fs::read_to_string(&path)?;
+        let real = match from {
+            Real::Vm => stage.in_vm(&name, &script),
+            Real::Recorded => recorded(&path),
+        };
+        match (real, stage.in_lab(lkm, &path)) {
+            (Ok(real), Ok(lab)) => {
+                let real = record::parse(&real)?;
+                count(&mut tally, &name, &real, &record::parse(&lab)?);
+            }
+            (Err(e), _) | (_, Err(e)) => tally.add(&name, &[e.to_string()]),
+        }
+    }
+    Ok(tally)
+}
+
+/// Writes the records of the real kernel.
+fn record_all(only: &[String]) -> Result<(), Error> {
+    let stage = Stage::build()?;
+    for (name, path) in scripts()? {
+        if !only.is_empty() && !only.contains(&name) {
+            continue;
+        }
+        let text = stage.in_vm(&name, &fs::read_to_string(&path)?)?;
+        for line in text.lines().filter(|l| l.starts_with("unmet ")) {
+            println!("{name}: {line}");
+        }
+        let steps = record::parse(&text)?;
+        println!("{name}: {} steps", steps.len());
+        fs::write(path.with_extension("steps"), record::show(&steps))?;
+    }
+    Ok(())
+}
+
+/// The task.
+pub fn task(args: &[String]) -> crate::Outcome {
+    let only: Vec<String> = args
+        .iter()
+        .filter(|a| !a.starts_with("--"))
+        .cloned()
+        .collect();
+    if args.iter().any(|a| a == "--record") {
+        record_all(&only)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let from = match args.iter().any(|a| a == "--recorded") {
+        true => Real::Recorded,
+        false => Real::Vm,
+    };
+    let lkm = crate::test::release_binary()?;
+    let tally = all(&lkm, from, &only)?;
+    Ok(ExitCode::from(u8::from(!tally::close(&[tally]))))
+}
