@@ -9,7 +9,6 @@ type Error = Box<dyn std::error::Error>;
 const ELF_HEADER: usize = 64;
 const SECTION_HEADER: usize = 64;
 const SYMBOL: usize = 24;
-const RELA: usize = 24;
 /// An entry of `__versions`: an 8-byte CRC and a name.
 const VERSION: usize = 64;
 
@@ -231,14 +230,6 @@ const DAMAGES: &[(&str, Damage)] = &[
         )?;
         let (code, _) = o.extent(o.section(".init.text").or_else(|_| o.section(".text"))?)?;
         o.put(code + o.get(start, 8)?, 4, 0x1111)
-    }),
-    ("relocation-symbol", |o| {
-        let (start, size) = o.extent(
-            o.section(".rela.init.text")
-                .or_else(|_| o.section(".rela.text"))?,
-        )?;
-        // The last one is dropped to a type that does nothing: the file still loads.
-        o.put(start + size - RELA + 8, 4, 0)
     }),
     ("signature-mark", |o| {
         o.bytes.extend_from_slice(b"~Module signature appended~\n");
