@@ -67,7 +67,7 @@ fn is_dump(line: &str) -> bool {
 }
 
 /// Replaces what differs from boot to boot: hexadecimal numbers of at least eight digits become
-/// `ADDR`, a process number after `PID: ` becomes `N`.
+/// `ADDR`, a source file loses its directory, a process number after `PID: ` becomes `N`.
 pub fn mask(line: &str) -> String {
     let mut out = String::new();
     let mut word = String::new();
@@ -87,6 +87,15 @@ pub fn mask(line: &str) -> String {
         }
     }
     flush(&mut word, &mut out);
+    // Source files have the path that they were built in.
+    let words: Vec<&str> = out
+        .split(' ')
+        .map(|w| match w.rsplit_once('/') {
+            Some((path, file)) if path.starts_with('/') && file.contains(".c:") => file,
+            _ => w,
+        })
+        .collect();
+    out = words.join(" ");
     if let Some((before, after)) = out.split_once("PID: ") {
         let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
         out = format!("{before}PID: N{rest}");
@@ -167,6 +176,10 @@ mod tests {
     #[test]
     fn addresses_and_dumps_go() {
         assert_eq!(mask("at 0xffffffffc0a31000 of 0x2000"), "at ADDR of 0x2000");
+        assert_eq!(
+            mask("kernel BUG at /a/b-c/d.c:16!"),
+            "kernel BUG at d.c:16!"
+        );
         assert_eq!(mask("deadbeefdeadbeef 12345678"), "ADDR 12345678");
         assert_eq!(mask("CPU: 0 PID: 177 at x"), "CPU: 0 PID: N at x");
         assert!(is_dump(" ? do_init_module+0x4c/0x1f0"));
