@@ -11,7 +11,9 @@ extern int closed_number(void);
 
 static int __init closed_mixed_init(void)
 {
-	return chain_base_add(0) + closed_number() ? 0 : -EINVAL;
+	int sum = chain_base_add(0);
+
+	return sum + closed_number() ? 0 : -EINVAL;
 }
 
 static void __exit closed_mixed_exit(void)

@@ -469,6 +469,24 @@ static int run(char **w, int n, struct output *o)
 	return 0;
 }
 
+/* Undoes the \xNN that /dev/kmsg writes for control characters. */
+static void unescape(char *text)
+{
+	char *out = text, digits[3] = "";
+
+	while (*text) {
+		if (text[0] == '\\' && text[1] == 'x' && isxdigit((unsigned char)text[2]) &&
+		    isxdigit((unsigned char)text[3])) {
+			memcpy(digits, text + 2, 2);
+			*out++ = strtol(digits, NULL, 16);
+			text += 4;
+		} else {
+			*out++ = *text++;
+		}
+	}
+	*out = 0;
+}
+
 /* Takes what the kernel has logged since the last time. */
 static void take_log(void)
 {
@@ -489,6 +507,7 @@ static void take_log(void)
 		end = strchr(text, '\n');
 		if (end)
 			*end = 0;
+		unescape(text);
 		snprintf(last_log + used, sizeof(last_log) - used, "%s\n", text + 1);
 	}
 }
