@@ -1,10 +1,12 @@
 //! Names for addresses of a run: the modules that were placed, and the kernel functions' gates.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use lkm_object::Elf;
+use lkm_object::dwarf::Dwarf;
 use lkm_object::elf::{STT_FILE, STT_SECTION};
-use lkm_trace::{Event, Phase};
+use lkm_trace::{Event, Phase, Trace};
 
 /// Where an address lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,197 +56,217 @@ impl Symbols for NoSymbols {
     }
 }
 
-struct Entry {
-    end: u64,
-    name: String,
-    /// Index into the module names; functions and objects only.
-    module: usize,
+/// The symbols of one placed file, by address.
+struct Table<'l> {
+    /// Start, size and name; one per address.
+    symbols: Vec<(u64, u64, &'l str)>,
+    /// Init and exit function, under the names their author gave them.
+    entries: [Option<&'l str>; 2],
 }
 
-type LineReader<'l> = Box<dyn Fn(&str, u64) -> Option<(String, u32)> + 'l>;
+/// A module where it was placed.
+struct Placed<'l> {
+    name: &'l str,
+    sections: &'l [(String, u64, u64)],
+    elf: Option<&'l Elf<'l>>,
+    /// Read when the first address of it is asked for: a clean run asks for none.
+    table: OnceCell<Table<'l>>,
+}
 
-/// One placed section: start, end, name, and the module it is of.
+/// Where a module's section lies.
+#[derive(Clone, Copy)]
 struct Range {
-    start: u64,
     end: u64,
-    section: String,
-    module: usize,
+    placed: usize,
+    section: usize,
 }
 
-/// The symbols of one run, gathered from the files that were placed and the trace's own events.
+/// The symbols of one run, gathered from the trace and the files of the modules that were placed.
 #[derive(Default)]
 pub struct RunSymbols<'l> {
-    modules: Vec<String>,
-    entries: BTreeMap<u64, Entry>,
-    ranges: Vec<Range>,
-    lines: BTreeMap<String, LineReader<'l>>,
-    /// Init and exit function of each module, under the names their author gave them.
-    entries_of: BTreeMap<String, [Option<String>; 2]>,
+    /// Gates of kernel functions.
+    gates: HashMap<u64, &'l str>,
+    placed: Vec<Placed<'l>>,
+    /// Placed sections by start; the newest placement of an address wins.
+    map: BTreeMap<u64, Range>,
+    /// Debug information by module name.
+    lines: HashMap<String, (&'l Elf<'l>, &'l Dwarf<'l>)>,
 }
 
 impl<'l> RunSymbols<'l> {
     /// Nothing known yet.
     pub fn new() -> Self {
-        RunSymbols {
-            modules: vec![String::new()],
-            ..Default::default()
-        }
+        Self::default()
     }
 
     /// Reads a trace: the gates of kernel functions, and each module where it was placed, with the symbols
     /// of the file that `file` has for its name. A module without a file is told by its sections.
-    pub fn from_trace<'f>(
-        trace: &lkm_trace::Trace,
-        file: impl Fn(&str) -> Option<&'f Elf<'f>>,
-    ) -> Self {
+    pub fn from_trace(trace: &'l Trace, file: impl Fn(&str) -> Option<&'l Elf<'l>>) -> Self {
         let mut all = Self::new();
         for event in &trace.events {
             match event {
-                Event::Symbol { address, name } => all.add(*address, 1, name, 0),
-                Event::Module { name, sections, .. } => match file(name) {
-                    Some(elf) => all.add_module(name, sections, elf),
-                    None => {
-                        all.module(name, sections);
-                    }
-                },
+                Event::Symbol { address, name } => {
+                    all.gates.insert(*address, name);
+                }
+                Event::Module { name, sections, .. } => all.add_module(name, sections, file(name)),
                 _ => {}
             }
         }
         all
     }
 
-    /// Adds the symbols of a module's file, placed where the trace says its sections lie. The newest placement of an address wins.
-    pub fn add_module(&mut self, name: &str, sections: &[(String, u64, u64)], elf: &Elf<'_>) {
-        let module = self.module(name, sections);
+    /// Adds a module where the trace says its sections lie.
+    pub fn add_module(
+        &mut self,
+        name: &'l str,
+        sections: &'l [(String, u64, u64)],
+        elf: Option<&'l Elf<'l>>,
+    ) {
+        let placed = self.placed.len();
+        for (section, (_, start, size)) in sections.iter().enumerate() {
+            let end = start.saturating_add(*size);
+            // What was here before has gone.
+            let stale: Vec<u64> = self
+                .map
+                .range(..end)
+                .rev()
+                .take_while(|(at, range)| **at >= *start || range.end > *start)
+                .map(|(&at, _)| at)
+                .collect();
+            for at in stale {
+                self.map.remove(&at);
+            }
+            self.map.insert(
+                *start,
+                Range {
+                    end,
+                    placed,
+                    section,
+                },
+            );
+        }
+        self.placed.push(Placed {
+            name,
+            sections,
+            elf,
+            table: OnceCell::new(),
+        });
+    }
+
+    /// Adds a module's debug information, for file and line.
+    pub fn add_dwarf(&mut self, name: &str, elf: &'l Elf<'l>, dwarf: &'l Dwarf<'l>) {
+        self.lines.insert(name.to_owned(), (elf, dwarf));
+    }
+
+    fn range(&self, addr: u64) -> Option<(u64, Range)> {
+        let (&start, &range) = self.map.range(..=addr).next_back()?;
+        (addr < range.end).then_some((start, range))
+    }
+}
+
+impl<'l> Placed<'l> {
+    fn table(&self) -> &Table<'l> {
+        self.table.get_or_init(|| {
+            self.elf
+                .map_or_else(Table::empty, |e| Table::read(e, self.sections))
+        })
+    }
+}
+
+impl<'l> Table<'l> {
+    fn empty() -> Self {
+        Table {
+            symbols: Vec::new(),
+            entries: [None, None],
+        }
+    }
+
+    fn read(elf: &'l Elf<'l>, sections: &[(String, u64, u64)]) -> Self {
         // A section's name may occur more than once in a file; placements come in the file's order.
-        let mut left: Vec<&(String, u64, u64)> = sections.iter().collect();
-        let mut base = BTreeMap::new();
-        for section in &elf.sections {
-            if let Some(at) = left
-                .iter()
-                .position(|p| p.0 == section.name && p.2 >= section.size)
-            {
-                base.insert(section.index, left.remove(at).1);
+        let mut places: HashMap<&str, VecDeque<u64>> = HashMap::new();
+        for (name, start, _) in sections {
+            places.entry(name).or_default().push_back(*start);
+        }
+        let mut base: Vec<Option<u64>> = vec![None; elf.sections.len()];
+        for section in elf.sections.iter().filter(|s| s.is_alloc()) {
+            if let Some(slot) = base.get_mut(section.index) {
+                *slot = places.get_mut(section.name).and_then(VecDeque::pop_front);
             }
         }
-        let mut found: Vec<(u64, u64, &str)> = Vec::new();
+        let mut symbols: Vec<(u64, u64, &'l str)> = Vec::new();
         for symbol in elf.symbols() {
             if symbol.name.is_empty()
-                || symbol.kind() == STT_SECTION
-                || symbol.kind() == STT_FILE
+                || matches!(symbol.kind(), STT_SECTION | STT_FILE)
                 || symbol.name.starts_with("__UNIQUE_ID")
                 || symbol.name.starts_with(".L")
                 || !symbol.in_section()
             {
                 continue;
             }
-            if let Some(&start) = base.get(&(symbol.shndx as usize)) {
-                found.push((start.wrapping_add(symbol.value), symbol.size, symbol.name));
+            if let Some(Some(start)) = base.get(symbol.shndx as usize) {
+                symbols.push((start.wrapping_add(symbol.value), symbol.size, symbol.name));
             }
         }
-        // init_module and cleanup_module are aliases of the functions that the author named: the named one is kept.
-        found.sort_by_key(|&(at, size, name)| {
-            (
-                at,
-                size == 0,
-                matches!(name, "init_module" | "cleanup_module"),
-            )
-        });
+        // init_module and cleanup_module are aliases of the functions that the author named: those are kept.
+        let aliases = ["init_module", "cleanup_module"];
+        symbols.sort_by_key(|&(at, size, name)| (at, size == 0, aliases.contains(&name)));
         let mut entries = [None, None];
-        for pair in found.chunk_by(|a, b| a.0 == b.0) {
-            for (slot, alias) in entries.iter_mut().zip(["init_module", "cleanup_module"]) {
-                if pair.iter().any(|&(.., name)| name == alias) {
-                    *slot = Some(pair[0].2.to_owned());
+        for same in symbols.chunk_by(|a, b| a.0 == b.0) {
+            for (slot, alias) in entries.iter_mut().zip(aliases) {
+                if same.iter().any(|&(.., name)| name == alias) {
+                    *slot = Some(same[0].2);
                 }
             }
         }
-        self.entries_of.insert(name.to_owned(), entries);
-        found.dedup_by_key(|&mut (at, ..)| at);
-        for (at, size, name) in found {
-            self.add(at, size, name, module);
-        }
-    }
-
-    /// Adds a reader of debug information for a module: section name and offset to file and line.
-    pub fn add_lines(
-        &mut self,
-        name: &str,
-        reader: impl Fn(&str, u64) -> Option<(String, u32)> + 'l,
-    ) {
-        self.lines.insert(name.to_owned(), Box::new(reader));
-    }
-
-    fn module(&mut self, name: &str, sections: &[(String, u64, u64)]) -> usize {
-        let module = self.modules.len();
-        self.modules.push(name.to_owned());
-        for (section, start, size) in sections {
-            let end = start.saturating_add(*size);
-            // What was here before has gone.
-            self.ranges.retain(|r| r.end <= *start || r.start >= end);
-            let stale: Vec<u64> = self.entries.range(*start..end).map(|(&at, _)| at).collect();
-            for at in stale {
-                self.entries.remove(&at);
-            }
-            self.ranges.push(Range {
-                start: *start,
-                end,
-                section: section.clone(),
-                module,
-            });
-        }
-        module
-    }
-
-    fn add(&mut self, at: u64, size: u64, name: &str, module: usize) {
-        self.entries.insert(
-            at,
-            Entry {
-                end: at.saturating_add(size),
-                name: name.to_owned(),
-                module,
-            },
-        );
-    }
-
-    fn range(&self, addr: u64) -> Option<&Range> {
-        self.ranges.iter().find(|r| r.start <= addr && addr < r.end)
+        symbols.dedup_by_key(|&mut (at, ..)| at);
+        Table { symbols, entries }
     }
 }
 
 impl Symbols for RunSymbols<'_> {
     fn find(&self, addr: u64) -> Option<Place> {
-        let range = self.range(addr);
-        // A symbol without a size, or the padding behind one, belongs to the symbol as long as the section lasts.
-        let entry = self
-            .entries
-            .range(..=addr)
-            .next_back()
-            .filter(|(start, e)| {
-                addr < e.end || range.is_some_and(|r| r.start <= **start && r.module == e.module)
+        if let Some(name) = self.gates.get(&addr) {
+            return Some(Place {
+                symbol: (*name).to_owned(),
+                offset: 0,
+                module: String::new(),
             });
-        let (symbol, start, module) = match (entry, range) {
-            (Some((&start, entry)), _) => (&entry.name, start, entry.module),
-            (None, Some(range)) => (&range.section, range.start, range.module),
-            (None, None) => return None,
+        }
+        let (start, range) = self.range(addr)?;
+        let placed = &self.placed[range.placed];
+        let symbols = &placed.table().symbols;
+        let after = symbols.partition_point(|s| s.0 <= addr);
+        // A symbol without a size, or the padding behind one, belongs to the symbol as long as the section lasts.
+        let (symbol, from) = match after.checked_sub(1).map(|i| symbols[i]) {
+            Some((at, _, name)) if at >= start => (name, at),
+            _ => (placed.sections[range.section].0.as_str(), start),
         };
         Some(Place {
-            symbol: symbol.clone(),
-            offset: addr - start,
-            module: self.modules[module].clone(),
+            symbol: symbol.to_owned(),
+            offset: addr - from,
+            module: placed.name.to_owned(),
         })
     }
 
     fn entry(&self, module: &str, phase: Phase) -> Option<String> {
-        let [init, exit] = self.entries_of.get(module)?;
+        let placed = self.placed.iter().rev().find(|p| p.name == module)?;
+        let [init, exit] = placed.table().entries;
         match phase {
-            Phase::Init => init.clone(),
-            Phase::Exit => exit.clone(),
+            Phase::Init => init.map(str::to_owned),
+            Phase::Exit => exit.map(str::to_owned),
             _ => None,
         }
     }
 
     fn line(&self, addr: u64) -> Option<(String, u32)> {
-        let range = self.range(addr)?;
-        self.lines.get(&self.modules[range.module])?(&range.section, addr - range.start)
+        let (start, range) = self.range(addr)?;
+        let placed = &self.placed[range.placed];
+        let (elf, dwarf) = self.lines.get(placed.name)?;
+        let section = elf.section(&placed.sections[range.section].0)?;
+        let line = dwarf.line(section.index, addr - start)?;
+        Some((line.file.to_owned(), line.line))
     }
 }
+
+#[cfg(test)]
+mod tests;

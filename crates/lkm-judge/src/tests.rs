@@ -4,4 +4,5 @@ mod hostile;
 mod lives;
 mod locks;
 mod refs;
+mod reports;
 mod waits;
