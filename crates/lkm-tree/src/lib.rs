@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod catalog;
 pub mod config;
 pub mod depmod;
 pub mod docs;
@@ -20,7 +21,13 @@ pub mod fs;
 pub mod fs_memory;
 pub mod host;
 pub mod index;
+pub mod insert;
+pub mod json;
 pub mod kernel;
 pub mod log;
+pub mod modinfo;
+pub mod plan;
+pub mod sparse;
+pub mod symbols;
 pub mod text;
 pub mod tools;

@@ -4,6 +4,12 @@
 //! where these differ on purpose.
 
 pub mod depmod;
+pub mod insmod;
+pub mod kmod;
+pub mod lsmod;
+pub mod modinfo;
+pub mod modprobe;
+pub mod rmmod;
 
 use std::io::Write;
 
@@ -38,7 +44,15 @@ pub const VERSION: &str = concat!(
 );
 
 /// All tools, by the names they are called by.
-pub const TOOLS: [&Applet; 1] = [&depmod::DEPMOD];
+pub static TOOLS: [&Applet; 7] = [
+    &lsmod::LSMOD,
+    &rmmod::RMMOD,
+    &insmod::INSMOD,
+    &modinfo::MODINFO,
+    &modprobe::MODPROBE,
+    &depmod::DEPMOD,
+    &kmod::KMOD,
+];
 
 /// A tool and the code behind it.
 pub struct Applet {
@@ -49,6 +63,21 @@ pub struct Applet {
 /// The tool of that name.
 pub fn find(name: &str) -> Option<&'static Applet> {
     TOOLS.into_iter().find(|a| a.tool.name == name)
+}
+
+/// Joins a module's parameters; a value with blanks gets quotes, for the kernel
+/// splits at blanks.
+pub fn options_from_args(args: &[Vec<u8>]) -> Vec<u8> {
+    let quoted = args.iter().map(|a| {
+        let at = a.iter().position(|&c| c == b'=').map(|at| at + 1);
+        match at.map(|at| a.split_at(at)) {
+            Some((key, value)) if value.contains(&b' ') && !matches!(value[0], b'"' | b'\'') => {
+                crate::bytes!(key, "\"", value, "\"")
+            }
+            _ => a.clone(),
+        }
+    });
+    quoted.collect::<Vec<_>>().join(&b' ')
 }
 
 impl World<'_> {

@@ -67,6 +67,9 @@ pub struct Config {
     pub deny: Vec<Deny>,
     /// `allow PATTERN..`: where there is one, nothing else may be loaded.
     pub allow: Vec<Vec<u8>>,
+    /// `directory PATH`: where to look, below the kernel's version, for
+    /// modules that `/lib/modules` does not have.
+    pub directories: Vec<Vec<u8>>,
     pub complaints: Vec<Complaint>,
 }
 
@@ -149,6 +152,11 @@ impl Config {
     }
 
     fn directive(&mut self, word: &[u8], rest: &[u8], path: &[u8], line: u32) -> Option<()> {
+        if word == b"directory" {
+            let (dir, _) = next_word(rest)?;
+            self.directories.push(dir.to_vec());
+            return Some(());
+        }
         let (name, rest) = match word {
             b"alias" | b"blacklist" | b"options" | b"install" | b"remove" | b"softdep"
             | b"weakdep" | b"deny" | b"allow" => next_word(rest)?,
