@@ -1,0 +1,340 @@
+//! Sockets, found through the inodes of sockfs: all of them, those of the kernel and those
+//! whose descriptor is in flight included.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use lkm_judge::why::Reference;
+
+use super::files::{Files, Holder};
+use crate::target::Target;
+use crate::walk::{Kernel, Trouble};
+
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const AF_NETLINK: u16 = 16;
+const AF_ALG: u16 = 38;
+const AF_VSOCK: u16 = 40;
+const IPPROTO_TCP: u16 = 6;
+
+/// A socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket {
+    /// Its `struct socket`.
+    pub socket: u64,
+    /// Its `struct sock`, 0 when it has none any more.
+    pub sock: u64,
+    /// Its protocol operations.
+    pub operations: u64,
+    /// Its address family.
+    pub family: u16,
+    /// Its protocol number.
+    pub protocol: u16,
+    /// Its network namespace.
+    pub namespace: u64,
+    /// Its inode number, as /proc/PID/fd shows it.
+    pub inode: u64,
+}
+
+/// Every socket of the machine.
+///
+/// # Errors
+/// When the list cannot be walked.
+pub fn all(kernel: &Kernel<'_>) -> Result<Vec<Socket>, Trouble> {
+    let mount = kernel.memory.u64(kernel.symbol("sock_mnt")?)?;
+    let super_block = kernel.ptr(mount, "vfsmount", "mnt_sb")?;
+    let head = kernel.at(super_block, "super_block", "s_inodes")?;
+    let to_inode = kernel.types.offset("socket_alloc", "vfs_inode")?;
+    let mut found = Vec::new();
+    for inode in kernel.list(head, "inode", "i_sb_list")? {
+        match socket(kernel, inode, inode - to_inode) {
+            Ok(socket) => found.push(socket),
+            Err(Trouble::Moved(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(found)
+}
+
+fn socket(kernel: &Kernel<'_>, inode: u64, address: u64) -> Result<Socket, Trouble> {
+    let socket = kernel.at(address, "socket_alloc", "socket")?;
+    let record = kernel.record("socket", socket)?;
+    let sock = record.ptr("sk")?;
+    let mut found = Socket {
+        socket,
+        sock,
+        operations: record.ptr("ops")?,
+        family: 0,
+        protocol: 0,
+        namespace: 0,
+        inode: kernel.ptr(inode, "inode", "i_ino")?,
+    };
+    if sock != 0 {
+        let record = kernel.record("sock", sock)?;
+        found.family = record.u16("__sk_common.skc_family")?;
+        found.protocol = record.u16("sk_protocol")?;
+        found.namespace = record.ptr("__sk_common.skc_net.net")?;
+    }
+    Ok(found)
+}
+
+/// The types of modules that sockets of their families need.
+#[derive(Default)]
+pub struct Extra<'a> {
+    /// af_alg.
+    pub alg: Option<Kernel<'a>>,
+    /// vsock.
+    pub vsock: Option<Kernel<'a>>,
+}
+
+/// What the sockets pin of the module.
+///
+/// # Errors
+/// When a structure has not the expected shape.
+pub fn references(
+    kernel: &Kernel<'_>,
+    target: &Target,
+    files: &Files,
+    sockets: &[Socket],
+    extra: &Extra<'_>,
+) -> Result<Vec<Reference>, Trouble> {
+    let mut counter = Counter { kernel, target, extra, owners: HashMap::new() };
+    // One line for sockets of the same sort and the same holder.
+    let mut lines: BTreeMap<(String, String, Vec<i32>), u64> = BTreeMap::new();
+    let mut parents = BTreeSet::new();
+    let known: BTreeSet<u64> = sockets.iter().map(|s| s.sock).collect();
+    let own = own_namespace(kernel);
+    for socket in sockets {
+        let count = match counter.count(socket, &mut parents) {
+            Ok(count) => count,
+            Err(Trouble::Moved(_)) => continue,
+            Err(other) => return Err(other),
+        };
+        if count == 0 {
+            continue;
+        }
+        let name = counter.name(socket).unwrap_or_default();
+        let place = if Some(socket.namespace) == own { "" } else { " in another network namespace" };
+        let object = format!("{name}{place}");
+        let (holder, pids) = match files.sockets.get(&socket.socket) {
+            Some(file) => (files.who(*file), files.pids(*file)),
+            None => ("the kernel itself (no process has it)".into(), Vec::new()),
+        };
+        *lines.entry((object, holder, pids)).or_default() += count;
+    }
+    // A parent of AF_ALG sockets lives as long as its children do, closed or not.
+    for parent in parents.iter().filter(|p| !known.contains(p)) {
+        let count = counter.alg_type(*parent)? + counter.protocol(*parent)?;
+        if count > 0 {
+            let holder = "sockets accepted from it".to_string();
+            *lines.entry(("AF_ALG socket, closed".into(), holder, vec![])).or_default() += count;
+        }
+    }
+    Ok(lines
+        .into_iter()
+        .map(|((object, holder, pids), count)| Reference {
+            kind: "socket".into(),
+            release: release(&object, &pids),
+            object,
+            holder,
+            count,
+        })
+        .collect())
+}
+
+fn release(object: &str, pids: &[i32]) -> String {
+    if pids.is_empty() {
+        return if object.contains("another network namespace") {
+            "the kernel keeps it as long as the namespace exists: delete the namespace".into()
+        } else {
+            "none: the kernel keeps it as long as the module is loaded".into()
+        };
+    }
+    let pids = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    format!("close it, or end it: kill {pids}")
+}
+
+/// The namespace of the kernel's first process, which is almost always ours.
+fn own_namespace(kernel: &Kernel<'_>) -> Option<u64> {
+    kernel.symbols.kernel("init_net")
+}
+
+/// Counts what one socket pins.
+struct Counter<'a> {
+    kernel: &'a Kernel<'a>,
+    target: &'a Target,
+    extra: &'a Extra<'a>,
+    owners: HashMap<u64, u64>,
+}
+
+impl Counter<'_> {
+    fn count(&mut self, socket: &Socket, parents: &mut BTreeSet<u64>) -> Result<u64, Trouble> {
+        let mut count = 0;
+        if socket.operations != 0 {
+            count += u64::from(self.owner("proto_ops", socket.operations)? == self.target.address);
+        }
+        if socket.sock == 0 {
+            return Ok(count);
+        }
+        count += self.protocol(socket.sock)?;
+        match socket.family {
+            AF_NETLINK => {
+                let module = self.kernel.ptr(socket.sock, "netlink_sock", "module")?;
+                count += u64::from(module == self.target.address);
+            }
+            AF_INET | AF_INET6 if socket.protocol == IPPROTO_TCP => count += self.tcp(socket.sock)?,
+            AF_ALG => {
+                count += self.alg_type(socket.sock)?;
+                if let Some(kernel) = self.extra.alg {
+                    let parent = kernel.ptr(socket.sock, "alg_sock", "parent")?;
+                    if parent != 0 {
+                        parents.insert(parent);
+                    }
+                }
+            }
+            AF_VSOCK => {
+                if let Some(kernel) = self.extra.vsock {
+                    let transport = kernel.ptr(socket.sock, "vsock_sock", "transport")?;
+                    if transport != 0 {
+                        let module = kernel.ptr(transport, "vsock_transport", "module")?;
+                        count += u64::from(module == self.target.address);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(count)
+    }
+
+    /// The protocol, which a `struct sock` pins from its allocation on.
+    fn protocol(&mut self, sock: u64) -> Result<u64, Trouble> {
+        let creator = self.kernel.ptr(sock, "sock", "sk_prot_creator")?;
+        if creator == 0 {
+            return Ok(0);
+        }
+        Ok(u64::from(self.owner("proto", creator)? == self.target.address))
+    }
+
+    /// Congestion control and upper layer protocol of a TCP socket.
+    fn tcp(&mut self, sock: u64) -> Result<u64, Trouble> {
+        let mut count = 0;
+        for (member, kind) in
+            [("icsk_ca_ops", "tcp_congestion_ops"), ("icsk_ulp_ops", "tcp_ulp_ops")]
+        {
+            let operations = self.kernel.ptr(sock, "inet_connection_sock", member)?;
+            if operations != 0 {
+                count += u64::from(self.owner(kind, operations)? == self.target.address);
+            }
+        }
+        Ok(count)
+    }
+
+    /// The algorithm type that a bound AF_ALG socket pins; its children share it.
+    fn alg_type(&self, sock: u64) -> Result<u64, Trouble> {
+        let Some(kernel) = self.extra.alg else { return Ok(0) };
+        if kernel.ptr(sock, "alg_sock", "parent")? != 0 {
+            return Ok(0);
+        }
+        let kind = kernel.ptr(sock, "alg_sock", "type")?;
+        if kind == 0 {
+            return Ok(0);
+        }
+        Ok(u64::from(kernel.ptr(kind, "af_alg_type", "owner")? == self.target.address))
+    }
+
+    fn owner(&mut self, kind: &'static str, address: u64) -> Result<u64, Trouble> {
+        if let Some(owner) = self.owners.get(&address) {
+            return Ok(*owner);
+        }
+        let owner = self.kernel.ptr(address, kind, "owner")?;
+        self.owners.insert(address, owner);
+        Ok(owner)
+    }
+
+    /// `netlink socket, protocol 27`, or the protocol's own name.
+    fn name(&self, socket: &Socket) -> Result<String, Trouble> {
+        if socket.family == AF_NETLINK {
+            return Ok(format!("netlink socket, protocol {}", socket.protocol));
+        }
+        if socket.sock == 0 {
+            return Ok("socket".into());
+        }
+        let creator = self.kernel.ptr(socket.sock, "sock", "sk_prot_creator")?;
+        let name = if creator == 0 {
+            String::new()
+        } else {
+            self.kernel.memory.text(self.kernel.at(creator, "proto", "name")?, 32)?
+        };
+        Ok(format!("{name} socket, family {} ({})", socket.family, family(socket.family)))
+    }
+}
+
+/// What people call an address family.
+pub fn family(number: u16) -> &'static str {
+    match number {
+        1 => "unix",
+        2 => "inet",
+        10 => "inet6",
+        15 => "key",
+        16 => "netlink",
+        17 => "packet",
+        21 => "rds",
+        24 => "pppox",
+        26 => "llc",
+        29 => "can",
+        30 => "tipc",
+        31 => "bluetooth",
+        33 => "rxrpc",
+        38 => "alg",
+        40 => "vsock",
+        44 => "xdp",
+        _ => "other",
+    }
+}
+
+/// Takes in the files that wait in the queues of unix sockets, and those that wait in the
+/// queues of unix sockets that wait there.
+///
+/// # Errors
+/// When a structure has not the expected shape.
+pub fn in_flight(
+    kernel: &Kernel<'_>,
+    target: &Target,
+    files: &mut Files,
+    sockets: &[Socket],
+) -> Result<(), Trouble> {
+    for socket in sockets.iter().filter(|s| s.family == AF_UNIX && s.sock != 0) {
+        let pid = files.sockets.get(&socket.socket).and_then(|f| files.pids(*f).first().copied());
+        match queue(kernel, socket.sock) {
+            Ok(found) => {
+                for file in found {
+                    files.add(kernel, target, file, Holder::Flight(pid))?;
+                }
+            }
+            Err(Trouble::Moved(_)) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
+}
+
+/// The files in the receive queue of a unix socket.
+fn queue(kernel: &Kernel<'_>, sock: u64) -> Result<Vec<u64>, Trouble> {
+    let head = kernel.at(sock, "sock", "sk_receive_queue")?;
+    let mut found = Vec::new();
+    // A queue of buffers is a ring through the head, linked by the first member of both.
+    for buffer in kernel.list(head, "sk_buff", "next")? {
+        let block = kernel.at(buffer, "sk_buff", "cb")?;
+        let list = kernel.ptr(block, "unix_skb_parms", "fp")?;
+        if list == 0 {
+            continue;
+        }
+        let count = kernel.memory.u16(kernel.at(list, "scm_fp_list", "count")?)?;
+        let array = kernel.at(list, "scm_fp_list", "fp")?;
+        // SCM_MAX_FD is 253.
+        for n in 0..u64::from(count.min(253)) {
+            found.push(kernel.memory.u64(array + 8 * n)?);
+        }
+    }
+    Ok(found)
+}
