@@ -14,6 +14,7 @@ pub mod report;
 mod rules;
 mod symbols;
 mod verdict;
+pub mod why;
 
 pub use finding::{
     At, Calls, Confidence, Finding, Outcome, RefStep, Report, SCHEMA, Step, Verdict,

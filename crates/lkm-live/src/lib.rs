@@ -3,7 +3,15 @@
 
 pub mod kernel;
 pub mod memory;
+pub mod netlink;
 pub mod proc;
 pub mod rescue;
 pub mod symbols;
 pub mod sys;
+pub mod target;
+pub mod trees;
+pub mod types;
+pub mod walk;
+pub mod why;
+
+pub use why::why;

@@ -39,7 +39,9 @@ impl Netlink {
     /// # Errors
     /// The kernel's.
     pub fn open(protocol: i32) -> io::Result<Netlink> {
-        Ok(Netlink { file: sys::netlink(protocol)? })
+        Ok(Netlink {
+            file: sys::netlink(protocol)?,
+        })
     }
 
     /// Asks for a dump and reads it to its end.
@@ -81,9 +83,14 @@ impl Netlink {
 fn messages(mut bytes: &[u8]) -> Vec<Message> {
     let mut found = Vec::new();
     while let Some(length) = number(bytes, 0).map(|n| n as usize) {
-        let Some(payload) = bytes.get(16..length) else { break };
+        let Some(payload) = bytes.get(16..length) else {
+            break;
+        };
         let kind = u16::from_ne_bytes([bytes[4], bytes[5]]);
-        found.push(Message { kind, payload: payload.to_vec() });
+        found.push(Message {
+            kind,
+            payload: payload.to_vec(),
+        });
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or(&[]);
     }
     found
@@ -91,7 +98,10 @@ fn messages(mut bytes: &[u8]) -> Vec<Message> {
 
 /// A 32-bit number of the machine's byte order.
 pub fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes)
+    bytes
+        .get(at..at + 4)
+        .and_then(|b| b.try_into().ok())
+        .map(u32::from_ne_bytes)
 }
 
 /// The attributes in a piece of a message: type without its flags, and content.
@@ -100,7 +110,9 @@ pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
     while let Some(head) = bytes.get(..4) {
         let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));
         let kind = u16::from_ne_bytes([head[2], head[3]]) & 0x3fff;
-        let Some(content) = bytes.get(4..length) else { break };
+        let Some(content) = bytes.get(4..length) else {
+            break;
+        };
         found.push((kind, content));
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or(&[]);
     }
@@ -109,13 +121,19 @@ pub fn attributes(mut bytes: &[u8]) -> Vec<(u16, &[u8])> {
 
 /// The first attribute of a type.
 pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    attributes(bytes).into_iter().find(|(k, _)| *k == kind).map(|(_, content)| content)
+    attributes(bytes)
+        .into_iter()
+        .find(|(k, _)| *k == kind)
+        .map(|(_, content)| content)
 }
 
 /// The first attribute of a type, as a string.
 pub fn text(bytes: &[u8], kind: u16) -> Option<String> {
     let content = attribute(bytes, kind)?;
-    let end = content.iter().position(|b| *b == 0).unwrap_or(content.len());
+    let end = content
+        .iter()
+        .position(|b| *b == 0)
+        .unwrap_or(content.len());
     Some(String::from_utf8_lossy(&content[..end]).into_owned())
 }
 

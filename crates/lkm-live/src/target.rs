@@ -27,7 +27,9 @@ pub struct Target {
 impl Target {
     /// True when an address lies in the module's memory.
     pub fn covers(&self, address: u64) -> bool {
-        self.ranges.iter().any(|(start, size)| address >= *start && address - start < *size)
+        self.ranges
+            .iter()
+            .any(|(start, size)| address >= *start && address - start < *size)
     }
 
     /// True when it can only be unloaded by force: an init and no exit.
@@ -42,7 +44,9 @@ impl Target {
 /// When the list cannot be walked.
 pub fn find(kernel: &Kernel<'_>, name: &str) -> Result<Option<Target>, Trouble> {
     for address in all(kernel)? {
-        let own = kernel.memory.text(kernel.at(address, "module", "name")?, 56)?;
+        let own = kernel
+            .memory
+            .text(kernel.at(address, "module", "name")?, 56)?;
         if own == name {
             return read(kernel, address).map(Some);
         }
@@ -86,15 +90,24 @@ fn ranges(kernel: &Kernel<'_>, module: u64) -> Result<Vec<(u64, u64)>, Trouble> 
     };
     if kernel.types.has("module", "core_layout") {
         let record = kernel.record("module", module)?;
-        add(record.ptr("core_layout.base")?, record.u32("core_layout.size")?);
-        add(record.ptr("init_layout.base")?, record.u32("init_layout.size")?);
+        add(
+            record.ptr("core_layout.base")?,
+            record.u32("core_layout.size")?,
+        );
+        add(
+            record.ptr("init_layout.base")?,
+            record.u32("init_layout.size")?,
+        );
         return Ok(found);
     }
     let start = kernel.at(module, "module", "mem")?;
     let step = kernel.types.size("module_memory")?;
     for n in 0..kernel.types.elements("module", "mem")?.min(16) {
         let at = start + n * step;
-        add(kernel.ptr(at, "module_memory", "base")?, kernel.u32(at, "module_memory", "size")?);
+        add(
+            kernel.ptr(at, "module_memory", "base")?,
+            kernel.u32(at, "module_memory", "size")?,
+        );
     }
     Ok(found)
 }

@@ -43,7 +43,11 @@ pub fn xarray(kernel: &Kernel<'_>, head: u64) -> Result<Vec<u64>, Trouble> {
 pub fn maple(kernel: &Kernel<'_>, root: u64) -> Result<Vec<u64>, Trouble> {
     let root = kernel.memory.u64(root)?;
     if root & 3 != 2 || root < 4096 {
-        return Ok(if is_kernel_pointer(root) && root & 3 == 0 { vec![root] } else { Vec::new() });
+        return Ok(if is_kernel_pointer(root) && root & 3 == 0 {
+            vec![root]
+        } else {
+            Vec::new()
+        });
     }
     let mut open = vec![root];
     let mut found = Vec::new();
@@ -56,17 +60,29 @@ pub fn maple(kernel: &Kernel<'_>, root: u64) -> Result<Vec<u64>, Trouble> {
         // enum maple_type: dense, leaf_64, range_64, arange_64.
         let (node, kind) = (entry & !0xff, entry >> 3 & 15);
         let (member, count) = match kind {
-            1 | 2 => ("mr64.slot", kernel.types.elements("maple_node", "mr64.slot")?),
-            3 => ("ma64.slot", kernel.types.elements("maple_node", "ma64.slot")?),
+            1 | 2 => (
+                "mr64.slot",
+                kernel.types.elements("maple_node", "mr64.slot")?,
+            ),
+            3 => (
+                "ma64.slot",
+                kernel.types.elements("maple_node", "ma64.slot")?,
+            ),
             _ => ("slot", kernel.types.elements("maple_node", "slot")?),
         };
         let at = kernel.at(node, "maple_node", member)?;
         let slots = words(kernel, at, count.min(64))?;
         if kind <= 1 {
-            found.extend(slots.iter().filter(|s| is_kernel_pointer(**s) && **s & 3 == 0));
+            found.extend(
+                slots
+                    .iter()
+                    .filter(|s| is_kernel_pointer(**s) && **s & 3 == 0),
+            );
         } else {
             // The last slot of a range node may hold its metadata instead of a child.
-            let children = slots.iter().filter(|s| is_kernel_pointer(**s) && **s >> 3 & 15 <= 3);
+            let children = slots
+                .iter()
+                .filter(|s| is_kernel_pointer(**s) && **s >> 3 & 15 <= 3);
             open.extend(children.filter(|s| **s & 0x80 == 0 && **s & 4 == 4));
         }
     }
@@ -100,5 +116,8 @@ pub fn red_black(kernel: &Kernel<'_>, root: u64) -> Result<Vec<u64>, Trouble> {
 pub fn words(kernel: &Kernel<'_>, at: u64, count: u64) -> Result<Vec<u64>, Trouble> {
     let mut bytes = vec![0; usize::try_from(count.min(1 << 16)).unwrap_or(0) * 8];
     kernel.memory.read(at, &mut bytes)?;
-    Ok(bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_ne_bytes)).collect())
+    Ok(bytes
+        .chunks_exact(8)
+        .map(|b| b.try_into().map_or(0, u64::from_ne_bytes))
+        .collect())
 }

@@ -116,7 +116,9 @@ impl<'a> Kernel<'a> {
 
     /// The address of a symbol of the kernel or of a loaded module.
     pub fn symbol(&self, name: &str) -> Result<u64, Trouble> {
-        self.symbols.anywhere(name).ok_or_else(|| Trouble::Symbol(name.to_string()))
+        self.symbols
+            .anywhere(name)
+            .ok_or_else(|| Trouble::Symbol(name.to_string()))
     }
 
     /// Copies a structure.
@@ -125,7 +127,12 @@ impl<'a> Kernel<'a> {
         // No structure that is looked at is larger than a page or three.
         let mut bytes = vec![0; size.min(1 << 16)];
         self.memory.read(address, &mut bytes)?;
-        Ok(Record { types: self.types, name, address, bytes })
+        Ok(Record {
+            types: self.types,
+            name,
+            address,
+            bytes,
+        })
     }
 
     /// The address of a member of a structure.

@@ -30,7 +30,10 @@ pub fn walk(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Reference>, Trou
 
 /// The same from /proc/crypto.
 pub fn inventory(module: &str) -> Vec<Reference> {
-    parse(&fs::read_to_string("/proc/crypto").unwrap_or_default(), module)
+    parse(
+        &fs::read_to_string("/proc/crypto").unwrap_or_default(),
+        module,
+    )
 }
 
 fn parse(text: &str, module: &str) -> Vec<Reference> {
@@ -72,6 +75,9 @@ mod tests {
                     name : c\ndriver : c-x\nmodule : kernel\nrefcnt : 9\n";
         let found = parse(text, "m");
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].count, found[0].object.as_str()), (2, "algorithm b-x"));
+        assert_eq!(
+            (found[0].count, found[0].object.as_str()),
+            (2, "algorithm b-x")
+        );
     }
 }

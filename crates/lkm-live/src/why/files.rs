@@ -158,7 +158,8 @@ impl Files {
             return Ok(());
         }
         let private = record.ptr("private_data")?;
-        let mut count = u64::from(self.owner(kernel, "file_operations", operations)? == target.address);
+        let mut count =
+            u64::from(self.owner(kernel, "file_operations", operations)? == target.address);
         if Some(operations) == kernel.symbols.kernel("socket_file_ops") {
             self.sockets.insert(private, file);
         } else if Some(operations) == kernel.symbols.kernel("def_blk_fops") {
@@ -169,7 +170,8 @@ impl Files {
             || Some(operations) == kernel.symbols.kernel("console_fops")
         {
             if private != 0 {
-                self.terminals.insert(kernel.ptr(private, "tty_file_private", "tty")?);
+                self.terminals
+                    .insert(kernel.ptr(private, "tty_file_private", "tty")?);
             }
         } else if Some(operations) == kernel.symbols.kernel("fscontext_fops") && private != 0 {
             // An open file system context (fsopen) has its type.
@@ -204,7 +206,9 @@ impl Files {
         if device == 0 {
             return Ok(0);
         }
-        Ok(u64::from(self.owner(kernel, "cdev", device)? == target.address))
+        Ok(u64::from(
+            self.owner(kernel, "cdev", device)? == target.address,
+        ))
     }
 
     /// The `owner` of a table of operations or a device.
@@ -253,7 +257,9 @@ fn table(kernel: &Kernel<'_>, files: u64) -> Result<Vec<(u64, u64)>, Trouble> {
     let array = kernel.ptr(fdt, "fdtable", "fd")?;
     let mut bytes = vec![0; room as usize * 8];
     kernel.memory.read(array, &mut bytes)?;
-    let words = bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, u64::from_ne_bytes));
+    let words = bytes
+        .chunks_exact(8)
+        .map(|b| b.try_into().map_or(0, u64::from_ne_bytes));
     Ok((0..).zip(words).filter(|(_, file)| *file != 0).collect())
 }
 
@@ -274,10 +280,15 @@ fn who(holders: &[Holder]) -> String {
     let mut words = Vec::new();
     for holder in holders.iter().take(4) {
         words.push(match holder {
-            Holder::Descriptor(pid, fd) => format!("{}, descriptor {fd}", proc::describe(*pid, "pid")),
+            Holder::Descriptor(pid, fd) => {
+                format!("{}, descriptor {fd}", proc::describe(*pid, "pid"))
+            }
             Holder::Mapping(pid) => format!("{}, mapped", proc::describe(*pid, "pid")),
             Holder::Flight(Some(pid)) => {
-                format!("a message waiting in a unix socket of {}", proc::describe(*pid, "pid"))
+                format!(
+                    "a message waiting in a unix socket of {}",
+                    proc::describe(*pid, "pid")
+                )
             }
             Holder::Flight(None) => "a message waiting in a unix socket of no process".into(),
         });
@@ -292,23 +303,40 @@ fn reference(holders: &[Holder], count: u64, device: Option<(u32, u32)>) -> Refe
     let (kind, mut path) = match holders.first() {
         Some(Holder::Descriptor(pid, fd)) => {
             let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}"));
-            ("file", link.map(|l| l.display().to_string()).unwrap_or_default())
+            (
+                "file",
+                link.map(|l| l.display().to_string()).unwrap_or_default(),
+            )
         }
         Some(Holder::Mapping(_)) => ("mapping", String::new()),
         _ => ("in-flight", String::new()),
     };
     if let Some((major, minor)) = device {
-        let name = if path.is_empty() { device_name(major, minor) } else { path };
+        let name = if path.is_empty() {
+            device_name(major, minor)
+        } else {
+            path
+        };
         path = format!("{name} (character device {major}:{minor})");
     }
-    let pids = pids(holders).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let pids = pids(holders)
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ");
     let release = match kind {
         _ if pids.is_empty() => String::new(),
         "file" => format!("close it, or end it: kill {pids}"),
         "mapping" => format!("unmap it, or end it: kill {pids}"),
         _ => format!("let the socket's owner receive the message, or end it: kill {pids}"),
     };
-    Reference { kind: kind.into(), object: path, holder: who(holders), count, release }
+    Reference {
+        kind: kind.into(),
+        object: path,
+        holder: who(holders),
+        count,
+        release,
+    }
 }
 
 /// The name devtmpfs gives a character device.

@@ -55,7 +55,9 @@ impl Kinds {
             let name = "nft_expr_type";
             for at in kernel.list(kernel.symbol("nf_tables_expressions")?, name, "list")? {
                 if kernel.ptr(at, name, "owner")? == target.address {
-                    kinds.expressions.push(kernel.string(kernel.ptr(at, name, "name")?)?);
+                    kinds
+                        .expressions
+                        .push(kernel.string(kernel.ptr(at, name, "name")?)?);
                 }
             }
             let name = "nft_object_type";
@@ -94,8 +96,13 @@ impl Kinds {
 
     /// By the module's name, as the kernel itself looks for the module of a name.
     pub fn guess(module: &str) -> Kinds {
-        let mut kinds = Kinds { chains: chains(module), ..Kinds::default() };
-        kinds.expressions.extend(module.strip_prefix("nft_").map(str::to_string));
+        let mut kinds = Kinds {
+            chains: chains(module),
+            ..Kinds::default()
+        };
+        kinds
+            .expressions
+            .extend(module.strip_prefix("nft_").map(str::to_string));
         for prefix in ["xt_", "ipt_", "ip6t_"] {
             if let Some(name) = module.strip_prefix(prefix) {
                 kinds.matches.push(name.to_string());
@@ -114,7 +121,11 @@ impl Kinds {
 
 /// The chain type of a module: `nft_chain_nat` has `nat`.
 fn chains(module: &str) -> Vec<String> {
-    module.strip_prefix("nft_chain_").map(str::to_string).into_iter().collect()
+    module
+        .strip_prefix("nft_chain_")
+        .map(str::to_string)
+        .into_iter()
+        .collect()
 }
 
 /// What of it is in use.
@@ -147,7 +158,11 @@ pub fn references(kinds: &Kinds, module: &str, networks: &[Network]) -> Vec<Refe
 }
 
 fn place(object: String, network: &str) -> String {
-    if network.is_empty() { object } else { format!("{object} in {network}") }
+    if network.is_empty() {
+        object
+    } else {
+        format!("{object} in {network}")
+    }
 }
 
 fn rules(kinds: &Kinds, network: &str) -> io::Result<Vec<Reference>> {
@@ -181,7 +196,9 @@ fn rules(kinds: &Kinds, network: &str) -> io::Result<Vec<Reference>> {
                 let table = netlink::text(rest, NFTA_TABLE).unwrap_or_default();
                 let name = netlink::text(rest, 2).unwrap_or_default();
                 let holder = place(format!("table {table}"), network);
-                *lines.entry(("nft", format!("object {name}"), holder)).or_default() += 1;
+                *lines
+                    .entry(("nft", format!("object {name}"), holder))
+                    .or_default() += 1;
             }
         }
     }
@@ -193,11 +210,16 @@ fn rules(kinds: &Kinds, network: &str) -> io::Result<Vec<Reference>> {
                 let table = netlink::text(rest, NFTA_TABLE).unwrap_or_default();
                 let name = netlink::text(rest, 3).unwrap_or_default();
                 let holder = place(format!("table {table}"), network);
-                *lines.entry(("nft", format!("chain {name} of type {kind}"), holder)).or_default() += 1;
+                *lines
+                    .entry(("nft", format!("chain {name} of type {kind}"), holder))
+                    .or_default() += 1;
             }
         }
     }
-    Ok(collect(lines, "delete the rule: nft -a list ruleset, nft delete rule … handle N"))
+    Ok(collect(
+        lines,
+        "delete the rule: nft -a list ruleset, nft delete rule … handle N",
+    ))
 }
 
 /// iptables-nft keeps matches and targets of x_tables inside expressions of nftables.
@@ -245,11 +267,17 @@ fn entries(
     let socket = sys::raw_socket(family)?;
     let mut info = vec![0; INFO];
     let name = table.as_bytes();
-    info.get_mut(..name.len().min(31)).unwrap_or(&mut []).copy_from_slice(&name[..name.len().min(31)]);
+    info.get_mut(..name.len().min(31))
+        .unwrap_or(&mut [])
+        .copy_from_slice(&name[..name.len().min(31)]);
     sys::socket_option(socket.as_fd(), level, IPT_SO_GET_INFO, &mut info)?;
     let word = |at| netlink::number(&info, at).unwrap_or(0);
     let (hooks, count, size) = (word(32), word(76), word(80).min(MAX_TABLE));
-    let tool = if family == libc::AF_INET { "iptables" } else { "ip6tables" };
+    let tool = if family == libc::AF_INET {
+        "iptables"
+    } else {
+        "ip6tables"
+    };
     let mut found = Vec::new();
     // A table with more than its policies and its end pins its own module once.
     let own = format!("{}table_{table}", tool.trim_end_matches("tables"));
@@ -271,13 +299,22 @@ fn entries(
     sys::socket_option(socket.as_fd(), level, IPT_SO_GET_ENTRIES, &mut data)?;
     let mut lines: BTreeMap<(&str, String, String), u64> = BTreeMap::new();
     for (what, name) in extensions(&data[HEAD..], family == libc::AF_INET) {
-        let known = if what == "match" { &kinds.matches } else { &kinds.targets };
+        let known = if what == "match" {
+            &kinds.matches
+        } else {
+            &kinds.targets
+        };
         if known.contains(&name) {
             let holder = place(format!("{tool} table {table}"), network);
-            *lines.entry(("xtables", format!("{what} {name}"), holder)).or_default() += 1;
+            *lines
+                .entry(("xtables", format!("{what} {name}"), holder))
+                .or_default() += 1;
         }
     }
-    found.extend(collect(lines, &format!("delete the rule: {tool}-legacy -t {table} -D …")));
+    found.extend(collect(
+        lines,
+        &format!("delete the rule: {tool}-legacy -t {table} -D …"),
+    ));
     Ok(found)
 }
 
@@ -286,7 +323,9 @@ fn extensions(mut table: &[u8], ipv4: bool) -> Vec<(&'static str, String)> {
     // Offsets in struct ipt_entry and struct ip6t_entry, which user space shares.
     let (at, first) = if ipv4 { (88, 112) } else { (140, 168) };
     let half = |bytes: &[u8], at: usize| {
-        bytes.get(at..at + 2).map(|b| usize::from(u16::from_ne_bytes([b[0], b[1]])))
+        bytes
+            .get(at..at + 2)
+            .map(|b| usize::from(u16::from_ne_bytes([b[0], b[1]])))
     };
     let name = |bytes: &[u8]| {
         let text = bytes.get(2..31).unwrap_or(&[]);
@@ -297,8 +336,12 @@ fn extensions(mut table: &[u8], ipv4: bool) -> Vec<(&'static str, String)> {
     while let (Some(target), Some(next)) = (half(table, at), half(table, at + 2)) {
         let mut place = first;
         while place < target {
-            let Some(entry) = table.get(place..) else { break };
-            let Some(size) = half(entry, 0).filter(|s| *s >= 32) else { break };
+            let Some(entry) = table.get(place..) else {
+                break;
+            };
+            let Some(size) = half(entry, 0).filter(|s| *s >= 32) else {
+                break;
+            };
             found.push(("match", name(entry)));
             place += size;
         }
@@ -327,7 +370,13 @@ mod tests {
         rule[152..154].copy_from_slice(&40u16.to_ne_bytes());
         rule[154..158].copy_from_slice(b"MARK");
         let found = extensions(&rule, true);
-        assert_eq!(found, [("match", "mark".to_string()), ("target", "MARK".to_string())]);
+        assert_eq!(
+            found,
+            [
+                ("match", "mark".to_string()),
+                ("target", "MARK".to_string())
+            ]
+        );
         assert!(extensions(&rule[..50], true).is_empty());
     }
 

@@ -36,10 +36,16 @@ pub const CHAINS: &[(&str, &str)] = &[
 const IFF_UP: u32 = 1;
 
 fn loss(kind: &str, object: String, effect: &str, fatal: bool) -> Loss {
-    Loss { kind: kind.into(), object, effect: effect.into(), fatal }
+    Loss {
+        kind: kind.into(),
+        object,
+        effect: effect.into(),
+        fatal,
+    }
 }
 
-const JUMPS: &str = "still calls into the module: its exit must take it away, or the kernel crashes";
+const JUMPS: &str =
+    "still calls into the module: its exit must take it away, or the kernel crashes";
 
 /// Network interfaces whose operations are the module's, in every namespace.
 ///
@@ -57,9 +63,15 @@ pub fn interfaces(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>, Tro
             if !target.covers(operations) && !target.covers(link) {
                 continue;
             }
-            let name = kernel.memory.text(kernel.at(device, "net_device", "name")?, 16)?;
+            let name = kernel
+                .memory
+                .text(kernel.at(device, "net_device", "name")?, 16)?;
             let up = kernel.u32(device, "net_device", "flags")? & IFF_UP != 0;
-            let place = if namespace == own { "" } else { " (in another network namespace)" };
+            let place = if namespace == own {
+                ""
+            } else {
+                " (in another network namespace)"
+            };
             let effect = if up {
                 "disappears, with its addresses and routes: it is up"
             } else {
@@ -109,7 +121,10 @@ fn per_cpu(kernel: &Kernel<'_>, name: &str) -> Result<Vec<u64>, Trouble> {
     let offsets = kernel.symbol("__per_cpu_offset")?;
     let count = u64::from(kernel.memory.u32(kernel.symbol("nr_cpu_ids")?)?.min(8192));
     let offsets = trees::words(kernel, offsets, count)?;
-    Ok(offsets.iter().map(|offset| variable.wrapping_add(*offset)).collect())
+    Ok(offsets
+        .iter()
+        .map(|offset| variable.wrapping_add(*offset))
+        .collect())
 }
 
 /// Armed timers whose function is the module's, also those of delayed work.
@@ -163,7 +178,12 @@ fn wheel_slot(
             }
         }
         if let Some(function) = object {
-            found.push(loss("timer", described(kernel, target, timer, &function), JUMPS, true));
+            found.push(loss(
+                "timer",
+                described(kernel, target, timer, &function),
+                JUMPS,
+                true,
+            ));
         }
         node = kernel.memory.u64(node)?;
         length += 1;
@@ -173,7 +193,11 @@ fn wheel_slot(
 
 /// `variable → function`, when the object itself has a name in the module.
 fn described(kernel: &Kernel<'_>, target: &Target, object: u64, function: &str) -> String {
-    match kernel.symbols.in_module(object).filter(|_| target.covers(object)) {
+    match kernel
+        .symbols
+        .in_module(object)
+        .filter(|_| target.covers(object))
+    {
         Some(name) => format!("{name} → {function}"),
         None => format!("→ {function}"),
     }
@@ -192,13 +216,22 @@ pub fn high_resolution(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>
         let first = kernel.at(base, "hrtimer_cpu_base", "clock_base")?;
         for n in 0..clocks.min(16) {
             let clock = first + n * step;
-            let root = kernel.at(clock, "hrtimer_clock_base", "active.rb_root.rb_root.rb_node")?;
+            let root = kernel.at(
+                clock,
+                "hrtimer_clock_base",
+                "active.rb_root.rb_root.rb_node",
+            )?;
             for node in trees::red_black(kernel, root)? {
                 let timer = node - to_timer;
                 let function = kernel.ptr(timer, "hrtimer", "function")?;
                 if target.covers(function) {
                     let name = kernel.symbols.in_module(function).unwrap_or_default();
-                    found.push(loss("timer", described(kernel, target, timer, &name), JUMPS, true));
+                    found.push(loss(
+                        "timer",
+                        described(kernel, target, timer, &name),
+                        JUMPS,
+                        true,
+                    ));
                 }
             }
         }
@@ -213,7 +246,9 @@ pub fn high_resolution(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>
 pub fn notifiers(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>, Trouble> {
     let mut found = Vec::new();
     for (symbol, kind) in CHAINS {
-        let Some(head) = kernel.symbols.kernel(symbol) else { continue };
+        let Some(head) = kernel.symbols.kernel(symbol) else {
+            continue;
+        };
         let head = kernel.at(head, kind, "head")?;
         for block in kernel.chain(head, "notifier_block", "next")? {
             let function = kernel.ptr(block, "notifier_block", "notifier_call")?;
@@ -254,7 +289,12 @@ pub fn threads(module: &str, stacks: &[proc::Stack]) -> Vec<Loss> {
             let place = line.split("] ").nth(1).unwrap_or(line);
             let place = place.split('/').next().unwrap_or(place);
             let object = format!("{} ({}) in {place}", stack.tid, stack.name);
-            Some(loss("thread", object, "runs in the module: its exit must stop it, or the kernel crashes", true))
+            Some(loss(
+                "thread",
+                object,
+                "runs in the module: its exit must stop it, or the kernel crashes",
+                true,
+            ))
         })
         .collect()
 }

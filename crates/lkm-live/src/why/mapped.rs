@@ -90,10 +90,16 @@ const TABLE_STATUS: u64 = 3 << 30 | (HEADER as u64) << 16 | 0xfd << 8 | 12;
 
 /// The target types of a mapped device's table.
 fn table(name: &str, flags: u32) -> io::Result<Vec<String>> {
-    let control = OpenOptions::new().read(true).write(true).open("/dev/mapper/control")?;
+    let control = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/mapper/control")?;
     let mut buffer = vec![0; 1 << 16];
     let size = buffer.len() as u32;
-    for (n, word) in [4u32, 0, 0, size, HEADER as u32, 0, 0, flags].into_iter().enumerate() {
+    for (n, word) in [4u32, 0, 0, size, HEADER as u32, 0, 0, flags]
+        .into_iter()
+        .enumerate()
+    {
         buffer[n * 4..n * 4 + 4].copy_from_slice(&word.to_ne_bytes());
     }
     let bytes = name.as_bytes();
@@ -106,7 +112,9 @@ fn table(name: &str, flags: u32) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for _ in 0..count {
         // struct dm_target_spec: start, length, status, next, type; next counts from the first.
-        let Some(kind) = buffer.get(at + 24..at + 40) else { break };
+        let Some(kind) = buffer.get(at + 24..at + 40) else {
+            break;
+        };
         let end = kind.iter().position(|b| *b == 0).unwrap_or(kind.len());
         found.push(String::from_utf8_lossy(&kind[..end]).into_owned());
         at = start + word(at + 20);
@@ -131,14 +139,19 @@ pub fn personalities(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<String>
 
 /// Arrays of these personalities.
 pub fn arrays(personalities: &[String]) -> Vec<Reference> {
-    parse_arrays(&fs::read_to_string("/proc/mdstat").unwrap_or_default(), personalities)
+    parse_arrays(
+        &fs::read_to_string("/proc/mdstat").unwrap_or_default(),
+        personalities,
+    )
 }
 
 fn parse_arrays(text: &str, personalities: &[String]) -> Vec<Reference> {
     text.lines()
         .filter_map(|line| line.split_once(" : "))
         .filter_map(|(array, rest)| {
-            let kind = rest.split(' ').find(|w| personalities.iter().any(|p| p == w))?;
+            let kind = rest
+                .split(' ')
+                .find(|w| personalities.iter().any(|p| p == w))?;
             Some(Reference {
                 kind: "raid".into(),
                 object: format!("array {array}, {kind}"),
@@ -169,13 +182,20 @@ pub fn sound(module: &str, files: &Files) -> Vec<Reference> {
             continue;
         }
         let link = fs::read_link(format!("/sys/dev/char/{major}:{minor}"));
-        let Some(name) = link.ok().and_then(|l| Some(l.file_name()?.to_str()?.to_string())) else {
+        let Some(name) = link
+            .ok()
+            .and_then(|l| Some(l.file_name()?.to_str()?.to_string()))
+        else {
             continue;
         };
         if !cards.iter().any(|card| belongs(&name, card)) {
             continue;
         }
-        let pids = files.pids(*file).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let pids = files
+            .pids(*file)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
         found.push(Reference {
             kind: "sound".into(),
             object: format!("/dev/snd/{name}"),

@@ -98,7 +98,12 @@ pub fn references(
     sockets: &[Socket],
     extra: &Extra<'_>,
 ) -> Result<Vec<Reference>, Trouble> {
-    let mut counter = Counter { kernel, target, extra, owners: HashMap::new() };
+    let mut counter = Counter {
+        kernel,
+        target,
+        extra,
+        owners: HashMap::new(),
+    };
     // One line for sockets of the same sort and the same holder.
     let mut lines: BTreeMap<(String, String, Vec<i32>), u64> = BTreeMap::new();
     let mut parents = BTreeSet::new();
@@ -114,7 +119,11 @@ pub fn references(
             continue;
         }
         let name = counter.name(socket).unwrap_or_default();
-        let place = if Some(socket.namespace) == own { "" } else { " in another network namespace" };
+        let place = if Some(socket.namespace) == own {
+            ""
+        } else {
+            " in another network namespace"
+        };
         let object = format!("{name}{place}");
         let (holder, pids) = match files.sockets.get(&socket.socket) {
             Some(file) => (files.who(*file), files.pids(*file)),
@@ -127,7 +136,9 @@ pub fn references(
         let count = counter.alg_type(*parent)? + counter.protocol(*parent)?;
         if count > 0 {
             let holder = "sockets accepted from it".to_string();
-            *lines.entry(("AF_ALG socket, closed".into(), holder, vec![])).or_default() += count;
+            *lines
+                .entry(("AF_ALG socket, closed".into(), holder, vec![]))
+                .or_default() += count;
         }
     }
     Ok(lines
@@ -150,7 +161,11 @@ fn release(object: &str, pids: &[i32]) -> String {
             "none: the kernel keeps it as long as the module is loaded".into()
         };
     }
-    let pids = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let pids = pids
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ");
     format!("close it, or end it: kill {pids}")
 }
 
@@ -182,7 +197,9 @@ impl Counter<'_> {
                 let module = self.kernel.ptr(socket.sock, "netlink_sock", "module")?;
                 count += u64::from(module == self.target.address);
             }
-            AF_INET | AF_INET6 if socket.protocol == IPPROTO_TCP => count += self.tcp(socket.sock)?,
+            AF_INET | AF_INET6 if socket.protocol == IPPROTO_TCP => {
+                count += self.tcp(socket.sock)?
+            }
             AF_ALG => {
                 count += self.alg_type(socket.sock)?;
                 if let Some(kernel) = self.extra.alg {
@@ -212,15 +229,18 @@ impl Counter<'_> {
         if creator == 0 {
             return Ok(0);
         }
-        Ok(u64::from(self.owner("proto", creator)? == self.target.address))
+        Ok(u64::from(
+            self.owner("proto", creator)? == self.target.address,
+        ))
     }
 
     /// Congestion control and upper layer protocol of a TCP socket.
     fn tcp(&mut self, sock: u64) -> Result<u64, Trouble> {
         let mut count = 0;
-        for (member, kind) in
-            [("icsk_ca_ops", "tcp_congestion_ops"), ("icsk_ulp_ops", "tcp_ulp_ops")]
-        {
+        for (member, kind) in [
+            ("icsk_ca_ops", "tcp_congestion_ops"),
+            ("icsk_ulp_ops", "tcp_ulp_ops"),
+        ] {
             let operations = self.kernel.ptr(sock, "inet_connection_sock", member)?;
             if operations != 0 {
                 count += u64::from(self.owner(kind, operations)? == self.target.address);
@@ -231,7 +251,9 @@ impl Counter<'_> {
 
     /// The algorithm type that a bound AF_ALG socket pins; its children share it.
     fn alg_type(&self, sock: u64) -> Result<u64, Trouble> {
-        let Some(kernel) = self.extra.alg else { return Ok(0) };
+        let Some(kernel) = self.extra.alg else {
+            return Ok(0);
+        };
         if kernel.ptr(sock, "alg_sock", "parent")? != 0 {
             return Ok(0);
         }
@@ -239,7 +261,9 @@ impl Counter<'_> {
         if kind == 0 {
             return Ok(0);
         }
-        Ok(u64::from(kernel.ptr(kind, "af_alg_type", "owner")? == self.target.address))
+        Ok(u64::from(
+            kernel.ptr(kind, "af_alg_type", "owner")? == self.target.address,
+        ))
     }
 
     fn owner(&mut self, kind: &'static str, address: u64) -> Result<u64, Trouble> {
@@ -263,9 +287,15 @@ impl Counter<'_> {
         let name = if creator == 0 {
             String::new()
         } else {
-            self.kernel.memory.text(self.kernel.at(creator, "proto", "name")?, 32)?
+            self.kernel
+                .memory
+                .text(self.kernel.at(creator, "proto", "name")?, 32)?
         };
-        Ok(format!("{name} socket, family {} ({})", socket.family, family(socket.family)))
+        Ok(format!(
+            "{name} socket, family {} ({})",
+            socket.family,
+            family(socket.family)
+        ))
     }
 }
 
@@ -303,8 +333,14 @@ pub fn in_flight(
     files: &mut Files,
     sockets: &[Socket],
 ) -> Result<(), Trouble> {
-    for socket in sockets.iter().filter(|s| s.family == AF_UNIX && s.sock != 0) {
-        let pid = files.sockets.get(&socket.socket).and_then(|f| files.pids(*f).first().copied());
+    for socket in sockets
+        .iter()
+        .filter(|s| s.family == AF_UNIX && s.sock != 0)
+    {
+        let pid = files
+            .sockets
+            .get(&socket.socket)
+            .and_then(|f| files.pids(*f).first().copied());
         match queue(kernel, socket.sock) {
             Ok(found) => {
                 for file in found {
@@ -329,7 +365,9 @@ fn queue(kernel: &Kernel<'_>, sock: u64) -> Result<Vec<u64>, Trouble> {
         if list == 0 {
             continue;
         }
-        let count = kernel.memory.u16(kernel.at(list, "scm_fp_list", "count")?)?;
+        let count = kernel
+            .memory
+            .u16(kernel.at(list, "scm_fp_list", "count")?)?;
         let array = kernel.at(list, "scm_fp_list", "fp")?;
         // SCM_MAX_FD is 253.
         for n in 0..u64::from(count.min(253)) {

@@ -58,11 +58,7 @@ fn numbers(device: u32) -> String {
 }
 
 /// One reference for each superblock of a type that the module owns.
-pub fn mounted(
-    target: &Target,
-    blocks: &[SuperBlock],
-    mounts: &[Mount],
-) -> Vec<Reference> {
+pub fn mounted(target: &Target, blocks: &[SuperBlock], mounts: &[Mount]) -> Vec<Reference> {
     blocks
         .iter()
         .filter(|s| s.owner == target.address)
@@ -85,7 +81,10 @@ pub fn reference(object: String, device: &str, mounts: &[Mount]) -> Reference {
         } else {
             let who = proc::describe(mount.pid, "mnt");
             places.push(format!("mounted on {} for {who}", mount.place));
-            commands.push(format!("nsenter -t {} -m umount {}", mount.pid, mount.place));
+            commands.push(format!(
+                "nsenter -t {} -m umount {}",
+                mount.pid, mount.place
+            ));
         }
     }
     if !places.is_empty() {
@@ -118,7 +117,10 @@ pub fn reference(object: String, device: &str, mounts: &[Mount]) -> Reference {
             .collect::<Vec<_>>()
             .join(", "),
         count: 1,
-        release: format!("it was unmounted lazily and goes with its last user: kill {}", pids.join(" ")),
+        release: format!(
+            "it was unmounted lazily and goes with its last user: kill {}",
+            pids.join(" ")
+        ),
     }
 }
 
@@ -135,7 +137,9 @@ fn inside(device: &str) -> Vec<(i32, String)> {
                 .map(|n| (format!("fd/{n}"), format!("descriptor {n}"))),
         );
         for (link, what) in links {
-            let Ok(data) = fs::metadata(format!("{base}/{link}")) else { continue };
+            let Ok(data) = fs::metadata(format!("{base}/{link}")) else {
+                continue;
+            };
             let (major, minor) = proc::device_numbers(data.dev());
             if format!("{major}:{minor}") == device {
                 found.push((pid, what));
@@ -166,12 +170,16 @@ pub fn disks(
     target: &Target,
     files: &Files,
     blocks: &[SuperBlock],
-    mounts: &[Mount],
+    mounts: impl FnOnce() -> Vec<Mount>,
 ) -> Result<Vec<Reference>, Trouble> {
     let mut disks: BTreeMap<u64, Vec<Block>> = BTreeMap::new();
     for block in devices(kernel, target)? {
         disks.entry(block.disk).or_default().push(block);
     }
+    if disks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mounts = &mounts();
     let swaps = swaps();
     let mut found = Vec::new();
     for (disk, parts) in disks {
@@ -184,13 +192,18 @@ pub fn disks(
                 openers = openers.saturating_sub(inner);
                 inner = 0;
             }
-            openers_of(kernel, &block, openers, files, blocks, mounts, &swaps, &mut found);
+            openers_of(
+                kernel, &block, openers, files, blocks, mounts, &swaps, &mut found,
+            );
         }
     }
     Ok(found)
 }
 
-#[allow(clippy::too_many_arguments, reason = "the places where an opener can be")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the places where an opener can be"
+)]
 fn openers_of(
     kernel: &Kernel<'_>,
     block: &Block,
@@ -207,18 +220,33 @@ fn openers_of(
         left -= count;
         if count > 0 {
             let object = format!("/dev/{name} ({})", block.device);
-            found.push(Reference { kind: kind.into(), object, holder, count, release });
+            found.push(Reference {
+                kind: kind.into(),
+                object,
+                holder,
+                count,
+                release,
+            });
         }
         left
     };
     for file in files.block.get(&block.inode).into_iter().flatten() {
-        let pids = files.pids(*file).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let pids = files
+            .pids(*file)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
         let release = format!("close it, or end it: kill {}", pids.join(" "));
         add("block-device", files.who(*file), 1, release);
     }
     for super_block in blocks.iter().filter(|s| s.block == block.address) {
         let mount = reference(String::new(), &super_block.device, mounts);
-        add("block-device", format!("{} file system, {}", super_block.kind, mount.holder), 1, mount.release);
+        add(
+            "block-device",
+            format!("{} file system, {}", super_block.kind, mount.holder),
+            1,
+            mount.release,
+        );
     }
     for above in proc::names(format!("/sys/dev/block/{}/holders", block.device)) {
         let holder = format!("/dev/{above}, built on it");
@@ -242,7 +270,12 @@ fn openers_of(
             None => "the kernel, exclusively".to_string(),
         },
     };
-    add("block-device", holder, rest, "end what uses the device".into());
+    add(
+        "block-device",
+        holder,
+        rest,
+        "end what uses the device".into(),
+    );
 }
 
 /// The module an address lies in, by /proc/modules.
@@ -252,7 +285,10 @@ pub fn owner_of_address(kernel: &Kernel<'_>, address: u64) -> Option<String> {
     let found = modules
         .iter()
         .find(|m| m.address != 0 && address >= m.address && address - m.address < m.size)?;
-    Some(own.map_or_else(|| found.name.clone(), |symbol| format!("{symbol} [{}]", found.name)))
+    Some(own.map_or_else(
+        || found.name.clone(),
+        |symbol| format!("{symbol} [{}]", found.name),
+    ))
 }
 
 /// The block devices of disks that the module drives.

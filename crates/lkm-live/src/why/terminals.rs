@@ -27,7 +27,9 @@ pub fn references(
     }
     let mut found = Vec::new();
     for terminal in all {
-        let name = kernel.memory.text(kernel.at(terminal, "tty_struct", "name")?, 64)?;
+        let name = kernel
+            .memory
+            .text(kernel.at(terminal, "tty_struct", "name")?, 64)?;
         let discipline = kernel.ptr(terminal, "tty_struct", "ldisc")?;
         if discipline != 0 {
             let operations = kernel.ptr(discipline, "tty_ldisc", "ops")?;

@@ -48,7 +48,9 @@ impl Kinds {
         let mut kinds = Kinds::default();
         for at in kernel.chain(kernel.symbol("qdisc_base")?, "Qdisc_ops", "next")? {
             if kernel.ptr(at, "Qdisc_ops", "owner")? == target.address {
-                kinds.qdiscs.push(kernel.memory.text(kernel.at(at, "Qdisc_ops", "id")?, 16)?);
+                kinds
+                    .qdiscs
+                    .push(kernel.memory.text(kernel.at(at, "Qdisc_ops", "id")?, 16)?);
                 let default = kernel.memory.u64(kernel.symbol("default_qdisc_ops")?)?;
                 kinds.default |= default == at;
             }
@@ -113,7 +115,12 @@ fn message(interface: u32, parent: u32) -> Vec<u8> {
 fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
     let mut socket = Netlink::open(netlink::ROUTE)?;
     let names = interfaces(&mut socket)?;
-    let name = |index: u32| names.get(&index).cloned().unwrap_or_else(|| index.to_string());
+    let name = |index: u32| {
+        names
+            .get(&index)
+            .cloned()
+            .unwrap_or_else(|| index.to_string())
+    };
     let holder = |interface: u32| match place {
         "" => format!("interface {}", name(interface)),
         _ => format!("interface {} in {place}", name(interface)),
@@ -123,7 +130,9 @@ fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
     body.extend(netlink::put(TCA_DUMP_INVISIBLE, &[]));
     let mut parents: BTreeSet<(u32, u32)> = BTreeSet::new();
     for m in socket.dump(RTM_GETQDISC, &body)? {
-        let (Some(interface), Some(handle), Some(parent)) = words(&m.payload) else { continue };
+        let (Some(interface), Some(handle), Some(parent)) = words(&m.payload) else {
+            continue;
+        };
         let kind = netlink::text(m.payload.get(20..).unwrap_or(&[]), TCA_KIND).unwrap_or_default();
         if handle != 0 {
             parents.insert((interface, handle));
@@ -138,7 +147,11 @@ fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
             let release = match parent {
                 TC_H_INGRESS => format!("tc qdisc del dev {device} {kind}"),
                 0xffff_ffff => format!("tc qdisc del dev {device} root"),
-                _ => format!("tc qdisc del dev {device} parent {:x}:{:x}", parent >> 16, parent & 0xffff),
+                _ => format!(
+                    "tc qdisc del dev {device} parent {:x}:{:x}",
+                    parent >> 16,
+                    parent & 0xffff
+                ),
             };
             found.push(reference("qdisc", object, holder(interface), release));
         }
@@ -146,7 +159,10 @@ fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
     if !kinds.filters.is_empty() {
         let interfaces: BTreeSet<u32> = parents.iter().map(|(i, _)| *i).collect();
         for interface in interfaces {
-            for m in socket.dump(RTM_GETTCLASS, &message(interface, 0)).unwrap_or_default() {
+            for m in socket
+                .dump(RTM_GETTCLASS, &message(interface, 0))
+                .unwrap_or_default()
+            {
                 if let (_, Some(handle), _) = words(&m.payload) {
                     parents.insert((interface, handle));
                 }
@@ -155,7 +171,10 @@ fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
         let mut seen = BTreeSet::new();
         for (interface, parent) in parents {
             // A parent that takes no filters answers with an error.
-            for m in socket.dump(RTM_GETTFILTER, &message(interface, parent)).unwrap_or_default() {
+            for m in socket
+                .dump(RTM_GETTFILTER, &message(interface, parent))
+                .unwrap_or_default()
+            {
                 let rest = m.payload.get(20..).unwrap_or(&[]);
                 let kind = netlink::text(rest, TCA_KIND).unwrap_or_default();
                 let info = netlink::number(&m.payload, 16).unwrap_or(0);
@@ -185,16 +204,30 @@ fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
             count += netlink::attributes(table.unwrap_or(&[])).len() as u64;
         }
         if count > 0 {
-            let holder = if place.is_empty() { "filters".into() } else { format!("filters in {place}") };
-            let release = format!("delete the filters that use it, then: tc actions flush action {kind}");
-            found.push(Reference { count, ..reference("action", format!("action {kind}"), holder, release) });
+            let holder = if place.is_empty() {
+                "filters".into()
+            } else {
+                format!("filters in {place}")
+            };
+            let release =
+                format!("delete the filters that use it, then: tc actions flush action {kind}");
+            found.push(Reference {
+                count,
+                ..reference("action", format!("action {kind}"), holder, release)
+            });
         }
     }
     Ok(found)
 }
 
 fn reference(kind: &str, object: String, holder: String, release: String) -> Reference {
-    Reference { kind: kind.into(), object, holder, count: 1, release }
+    Reference {
+        kind: kind.into(),
+        object,
+        holder,
+        count: 1,
+        release,
+    }
 }
 
 /// Interface, handle and parent of a `struct tcmsg`.
