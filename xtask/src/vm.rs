@@ -299,8 +299,10 @@ fn archive(spec: &VmSpec, nonce: &str) -> io::Result<Vec<u8>> {
     archive.character_device("/dev/console", 5, 1);
     archive.file("/bin/busybox", 0o755, &read(&busybox)?);
     archive.file("/init", 0o755, init(spec, nonce).as_bytes());
+    let prelude = prelude(spec, &busybox)?;
     for (number, step) in spec.steps.iter().enumerate() {
-        archive.file(&format!("/steps/{number}"), 0o644, step.script.as_bytes());
+        let script = format!("{prelude}{}", step.script);
+        archive.file(&format!("/steps/{number}"), 0o644, script.as_bytes());
     }
     let mut libraries = BTreeSet::new();
     for (path, source) in &spec.files {
@@ -355,6 +357,22 @@ fn add_modules(archive: &mut Archive, spec: &VmSpec) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Shell functions for those programs taken along that busybox has as well: its shell
+/// prefers its own, whatever PATH says.
+fn prelude(spec: &VmSpec, busybox: &Path) -> io::Result<String> {
+    let output = Command::new(busybox).arg("--list").output()?;
+    let own = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut text = String::new();
+    for (path, source) in &spec.files {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let program = matches!(source, Source::Program(_) | Source::Link(_));
+        if program && path != "/bin/busybox" && own.lines().any(|applet| applet == name) {
+            text.push_str(&format!("{name}() {{ {path} \"$@\"; }}\n"));
+        }
+    }
+    Ok(text)
 }
 
 /// The guest's first process.

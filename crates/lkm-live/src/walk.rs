@@ -232,7 +232,7 @@ impl<'a> Kernel<'a> {
     }
 }
 
-/// True for an address in the kernel's half.
+/// True for an address in the kernel's half, with five levels of page tables, too.
 pub fn is_kernel_pointer(value: u64) -> bool {
-    value >= 0xffff_8000_0000_0000 && value < 0xffff_ffff_ffff_f000
+    (0xff00_0000_0000_0000..0xffff_ffff_ffff_f000).contains(&value)
 }

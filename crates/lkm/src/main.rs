@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod live;
 mod rehearse;
 
 use std::process::ExitCode;
@@ -13,11 +14,18 @@ struct Command {
     run: fn(Vec<std::ffi::OsString>) -> ExitCode,
 }
 
-const COMMANDS: &[Command] = &[Command {
-    name: "rehearse",
-    help: "take a module through its life in the lab, and judge it",
-    run: rehearse::main,
-}];
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "rehearse",
+        help: "take a module through its life in the lab, and judge it",
+        run: rehearse::main,
+    },
+    Command {
+        name: "why",
+        help: "who keeps a module of the running kernel loaded, and what would break without it",
+        run: live::why,
+    },
+];
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);

@@ -112,10 +112,10 @@ impl Kinds {
         kinds
     }
 
+    /// True when a rule of nftables could use something of it.
     fn nftables(&self) -> bool {
-        !(self.expressions.is_empty() && self.objects.is_empty() && self.chains.is_empty())
-            || !self.matches.is_empty()
-            || !self.targets.is_empty()
+        let names = [&self.expressions, &self.chains, &self.matches, &self.targets];
+        !self.objects.is_empty() || names.iter().any(|list| !list.is_empty())
     }
 }
 

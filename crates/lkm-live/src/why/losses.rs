@@ -44,8 +44,10 @@ fn loss(kind: &str, object: String, effect: &str, fatal: bool) -> Loss {
     }
 }
 
-const JUMPS: &str =
-    "still calls into the module: its exit must take it away, or the kernel crashes";
+const IRQ: &str = "is handled by the module: safe only if its exit frees it";
+const TIMER: &str = "fires into the module: safe only if its exit deletes it";
+const NOTIFIER: &str = "calls the module: safe only if its exit unregisters it";
+const THREAD: &str = "runs in the module: safe only if its exit stops it";
 
 /// Network interfaces whose operations are the module's, in every namespace.
 ///
@@ -106,7 +108,7 @@ pub fn interrupts(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>, Tro
             if target.covers(record.ptr("handler")?) || target.covers(record.ptr("thread_fn")?) {
                 let name = kernel.string(record.ptr("name")?).unwrap_or_default();
                 let object = format!("{} ({name})", record.u32("irq")?);
-                found.push(loss("irq", object, JUMPS, true));
+                found.push(loss("irq", object, IRQ, true));
             }
             action = record.ptr("next")?;
             length += 1;
@@ -117,7 +119,11 @@ pub fn interrupts(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>, Tro
 
 /// The addresses of a per-CPU variable, one for each possible processor.
 fn per_cpu(kernel: &Kernel<'_>, name: &str) -> Result<Vec<u64>, Trouble> {
-    let variable = kernel.symbol(name)?;
+    each_cpu(kernel, kernel.symbol(name)?)
+}
+
+/// Where a per-CPU address is on each possible processor.
+pub fn each_cpu(kernel: &Kernel<'_>, variable: u64) -> Result<Vec<u64>, Trouble> {
     let offsets = kernel.symbol("__per_cpu_offset")?;
     let count = u64::from(kernel.memory.u32(kernel.symbol("nr_cpu_ids")?)?.min(8192));
     let offsets = trees::words(kernel, offsets, count)?;
@@ -181,7 +187,7 @@ fn wheel_slot(
             found.push(loss(
                 "timer",
                 described(kernel, target, timer, &function),
-                JUMPS,
+                TIMER,
                 true,
             ));
         }
@@ -229,7 +235,7 @@ pub fn high_resolution(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>
                     found.push(loss(
                         "timer",
                         described(kernel, target, timer, &name),
-                        JUMPS,
+                        TIMER,
                         true,
                     ));
                 }
@@ -255,7 +261,7 @@ pub fn notifiers(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>, Trou
             if target.covers(function) {
                 let name = kernel.symbols.in_module(function).unwrap_or_default();
                 let object = format!("{symbol}: {}", described(kernel, target, block, &name));
-                found.push(loss("notifier", object, JUMPS, true));
+                found.push(loss("notifier", object, NOTIFIER, true));
             }
         }
     }
@@ -289,12 +295,7 @@ pub fn threads(module: &str, stacks: &[proc::Stack]) -> Vec<Loss> {
             let place = line.split("] ").nth(1).unwrap_or(line);
             let place = place.split('/').next().unwrap_or(place);
             let object = format!("{} ({}) in {place}", stack.tid, stack.name);
-            Some(loss(
-                "thread",
-                object,
-                "runs in the module: its exit must stop it, or the kernel crashes",
-                true,
-            ))
+            Some(loss("thread", object, THREAD, true))
         })
         .collect()
 }

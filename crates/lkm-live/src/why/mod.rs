@@ -39,6 +39,8 @@ const NAMES: &[&str] = &[
     "hrtimer_bases",
     "init_net",
     "init_task",
+    "inetsw",
+    "inetsw6",
     "irq_desc_tree",
     "modules",
     "net_namespace_list",
@@ -46,8 +48,8 @@ const NAMES: &[&str] = &[
     "nf_tables_objects",
     "nr_cpu_ids",
     "pers_list",
+    "proto_list",
     "qdisc_base",
-    "sock_mnt",
     "socket_file_ops",
     "sparse_irqs",
     "super_blocks",
@@ -195,8 +197,8 @@ fn holders(why: &mut Why, module: &Module) {
     for holder in &module.holders {
         why.refs.push(Reference {
             kind: "holder".into(),
-            object: format!("module {holder}"),
-            holder: "uses its symbols".into(),
+            object: "symbols it exports".into(),
+            holder: format!("module {holder}"),
             count: 1,
             release: format!("unload it first: modprobe -r {holder}"),
         });

@@ -1,5 +1,5 @@
-//! Sockets, found through the inodes of sockfs: all of them, those of the kernel and those
-//! whose descriptor is in flight included.
+//! Sockets: those that a file is open on, and those that the kernel keeps for itself, which
+//! are in no list but in the counters of their protocol.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -32,32 +32,28 @@ pub struct Socket {
     pub protocol: u16,
     /// Its network namespace.
     pub namespace: u64,
-    /// Its inode number, as /proc/PID/fd shows it.
-    pub inode: u64,
+    /// The protocol that allocated it.
+    pub creator: u64,
 }
 
-/// Every socket of the machine.
+/// Every socket that a file is open on.
 ///
 /// # Errors
-/// When the list cannot be walked.
-pub fn all(kernel: &Kernel<'_>) -> Result<Vec<Socket>, Trouble> {
-    let mount = kernel.memory.u64(kernel.symbol("sock_mnt")?)?;
-    let super_block = kernel.ptr(mount, "vfsmount", "mnt_sb")?;
-    let head = kernel.at(super_block, "super_block", "s_inodes")?;
-    let to_inode = kernel.types.offset("socket_alloc", "vfs_inode")?;
+/// When a structure has not the expected shape; a socket that went away is skipped.
+pub fn all(kernel: &Kernel<'_>, files: &Files) -> Result<Vec<Socket>, Trouble> {
     let mut found = Vec::new();
-    for inode in kernel.list(head, "inode", "i_sb_list")? {
-        match socket(kernel, inode, inode - to_inode) {
+    for address in files.sockets.keys() {
+        match socket(kernel, *address) {
             Ok(socket) => found.push(socket),
             Err(Trouble::Moved(_)) => {}
             Err(other) => return Err(other),
         }
     }
+    found.sort_by_key(|s| s.socket);
     Ok(found)
 }
 
-fn socket(kernel: &Kernel<'_>, inode: u64, address: u64) -> Result<Socket, Trouble> {
-    let socket = kernel.at(address, "socket_alloc", "socket")?;
+fn socket(kernel: &Kernel<'_>, socket: u64) -> Result<Socket, Trouble> {
     let record = kernel.record("socket", socket)?;
     let sock = record.ptr("sk")?;
     let mut found = Socket {
@@ -67,15 +63,101 @@ fn socket(kernel: &Kernel<'_>, inode: u64, address: u64) -> Result<Socket, Troub
         family: 0,
         protocol: 0,
         namespace: 0,
-        inode: kernel.ptr(inode, "inode", "i_ino")?,
+        creator: 0,
     };
     if sock != 0 {
         let record = kernel.record("sock", sock)?;
         found.family = record.u16("__sk_common.skc_family")?;
         found.protocol = record.u16("sk_protocol")?;
         found.namespace = record.ptr("__sk_common.skc_net.net")?;
+        found.creator = record.ptr("sk_prot_creator")?;
     }
     Ok(found)
+}
+
+/// Sockets that no file is open on, by the counters of the module's protocols in every
+/// network namespace: control sockets, which the kernel makes for itself.
+///
+/// # Errors
+/// When a list cannot be walked.
+pub fn kernel_sockets(
+    kernel: &Kernel<'_>,
+    target: &Target,
+    sockets: &[Socket],
+) -> Result<Vec<Reference>, Trouble> {
+    let mut protocols = Vec::new();
+    for at in kernel.list(kernel.symbol("proto_list")?, "proto", "node")? {
+        if kernel.ptr(at, "proto", "owner")? == target.address {
+            protocols.push(at);
+        }
+    }
+    if protocols.is_empty() {
+        return Ok(Vec::new());
+    }
+    let own = own_namespace(kernel);
+    let mut found = Vec::new();
+    for namespace in kernel.list(kernel.symbol("net_namespace_list")?, "net", "list")? {
+        for protocol in &protocols {
+            let open = sockets
+                .iter()
+                .filter(|s| s.namespace == namespace && s.creator == *protocol)
+                .count() as u64;
+            let rest = in_use(kernel, namespace, *protocol)?.saturating_sub(open);
+            if rest == 0 {
+                continue;
+            }
+            let name = kernel
+                .memory
+                .text(kernel.at(*protocol, "proto", "name")?, 32)?;
+            let place = if Some(namespace) == own {
+                ""
+            } else {
+                " in another network namespace"
+            };
+            let object = format!("{rest} {name} socket{place}");
+            let each = 1 + u64::from(operations_too(kernel, target, *protocol)?);
+            found.push(Reference {
+                kind: "socket".into(),
+                release: release(&object, &[]),
+                object,
+                holder: "the kernel itself (no process has it)".into(),
+                count: rest * each,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Sockets of a protocol in a namespace: the sum of the counters of all processors.
+fn in_use(kernel: &Kernel<'_>, namespace: u64, protocol: u64) -> Result<u64, Trouble> {
+    let counters = kernel.ptr(namespace, "net", "core.prot_inuse")?;
+    let index = u64::from(kernel.u32(protocol, "proto", "inuse_idx")?);
+    let place = kernel.types.offset("prot_inuse", "val")? + index * 4;
+    let mut sum = 0i64;
+    for cpu in super::losses::each_cpu(kernel, counters)? {
+        // A socket may be counted on one processor and uncounted on another.
+        sum += i64::from(kernel.memory.u32(cpu + place)? as i32);
+    }
+    Ok(u64::try_from(sum).unwrap_or(0))
+}
+
+/// True when sockets of an internet protocol have operations of the module's as well.
+fn operations_too(kernel: &Kernel<'_>, target: &Target, protocol: u64) -> Result<bool, Trouble> {
+    for table in ["inetsw", "inetsw6"] {
+        let Some(table) = kernel.symbols.anywhere(table) else {
+            continue;
+        };
+        // SOCK_MAX lists, by the type of socket.
+        for kind in 0..11 {
+            for at in kernel.list(table + kind * 16, "inet_protosw", "list")? {
+                if kernel.ptr(at, "inet_protosw", "prot")? == protocol {
+                    let operations = kernel.ptr(at, "inet_protosw", "ops")?;
+                    return Ok(kernel.ptr(operations, "proto_ops", "owner")? == target.address);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// The types of modules that sockets of their families need.
@@ -327,51 +409,61 @@ pub fn family(number: u16) -> &'static str {
 ///
 /// # Errors
 /// When a structure has not the expected shape.
-pub fn in_flight(
-    kernel: &Kernel<'_>,
-    target: &Target,
-    files: &mut Files,
-    sockets: &[Socket],
-) -> Result<(), Trouble> {
-    for socket in sockets
-        .iter()
-        .filter(|s| s.family == AF_UNIX && s.sock != 0)
-    {
-        let pid = files
+pub fn in_flight(kernel: &Kernel<'_>, target: &Target, files: &mut Files) -> Result<(), Trouble> {
+    let mut done = BTreeSet::new();
+    loop {
+        let fresh: Vec<u64> = files
             .sockets
-            .get(&socket.socket)
-            .and_then(|f| files.pids(*f).first().copied());
-        match queue(kernel, socket.sock) {
-            Ok(found) => {
-                for file in found {
-                    files.add(kernel, target, file, Holder::Flight(pid))?;
+            .keys()
+            .filter(|s| !done.contains(*s))
+            .copied()
+            .collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        for address in fresh {
+            done.insert(address);
+            let file = files.sockets.get(&address).copied();
+            let pid = file.and_then(|f| files.pids(f).first().copied());
+            let found = socket(kernel, address).and_then(|s| match s.family {
+                AF_UNIX if s.sock != 0 => queue(kernel, s.sock, true),
+                _ => Ok(Vec::new()),
+            });
+            match found {
+                Ok(found) => {
+                    for file in found {
+                        files.add(kernel, target, file, Holder::Flight(pid))?;
+                    }
                 }
+                Err(Trouble::Moved(_)) => {}
+                Err(other) => return Err(other),
             }
-            Err(Trouble::Moved(_)) => {}
-            Err(other) => return Err(other),
         }
     }
-    Ok(())
 }
 
-/// The files in the receive queue of a unix socket.
-fn queue(kernel: &Kernel<'_>, sock: u64) -> Result<Vec<u64>, Trouble> {
+/// The files in the receive queue of a unix socket. In that of a listening one wait the
+/// sockets that connected and were not accepted yet: each has a queue of its own.
+fn queue(kernel: &Kernel<'_>, sock: u64, children: bool) -> Result<Vec<u64>, Trouble> {
     let head = kernel.at(sock, "sock", "sk_receive_queue")?;
     let mut found = Vec::new();
     // A queue of buffers is a ring through the head, linked by the first member of both.
     for buffer in kernel.list(head, "sk_buff", "next")? {
         let block = kernel.at(buffer, "sk_buff", "cb")?;
         let list = kernel.ptr(block, "unix_skb_parms", "fp")?;
-        if list == 0 {
-            continue;
+        if list != 0 {
+            let count = kernel
+                .memory
+                .u16(kernel.at(list, "scm_fp_list", "count")?)?;
+            let array = kernel.at(list, "scm_fp_list", "fp")?;
+            // SCM_MAX_FD is 253.
+            for n in 0..u64::from(count.min(253)) {
+                found.push(kernel.memory.u64(array + 8 * n)?);
+            }
         }
-        let count = kernel
-            .memory
-            .u16(kernel.at(list, "scm_fp_list", "count")?)?;
-        let array = kernel.at(list, "scm_fp_list", "fp")?;
-        // SCM_MAX_FD is 253.
-        for n in 0..u64::from(count.min(253)) {
-            found.push(kernel.memory.u64(array + 8 * n)?);
+        let owner = kernel.ptr(buffer, "sk_buff", "sk")?;
+        if children && owner != 0 && owner != sock {
+            found.extend(queue(kernel, owner, false)?);
         }
     }
     Ok(found)

@@ -46,7 +46,7 @@ pub fn last_oops(module: &str, log: &[String]) -> Option<Oops> {
         .iter()
         .any(|head| line.starts_with(head));
         // The first line of a report says it best; "Oops: 0002 [#1]" follows it.
-        if is_head && !(line.starts_with("Oops: ") && !what.is_empty()) {
+        if is_head && (what.is_empty() || !line.starts_with("Oops: ")) {
             what.clone_from(line);
             task.clear();
         } else if let Some((_, rest)) = line.split_once(" Comm: ") {

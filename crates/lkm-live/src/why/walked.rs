@@ -101,7 +101,7 @@ fn references(why: &mut Why, live: &Live, kernel: &Kernel<'_>, target: &Target) 
         take(why, "algorithms", crypto::walk(kernel, target));
     }
     let all = if open(why) {
-        sockets::all(kernel)
+        sockets::all(kernel, &open_files)
     } else {
         Ok(Vec::new())
     };
@@ -118,8 +118,15 @@ fn references(why: &mut Why, live: &Live, kernel: &Kernel<'_>, target: &Target) 
                 take(why, "sockets", found);
             }
             if open(why) {
+                take(
+                    why,
+                    "sockets of the kernel",
+                    sockets::kernel_sockets(kernel, target, &all),
+                );
+            }
+            if open(why) {
                 let before: BTreeSet<u64> = open_files.pinning.keys().copied().collect();
-                let result = sockets::in_flight(kernel, target, &mut open_files, &all);
+                let result = sockets::in_flight(kernel, target, &mut open_files);
                 take(
                     why,
                     "descriptors in flight",
@@ -217,22 +224,22 @@ fn tables(
         let found = found.map(|k| filters::references(&k, &target.name, &proc::networks()));
         take(why, "packet filters", found);
     }
-    if open(why) {
-        if let Some(types) = types_of(live, loaded, "dm_mod") {
-            let types = mapped::target_types(&kernel.with(&types), target);
-            let found = types.map(|t| mapped::device_mapper(&target.name, &t).unwrap_or_default());
-            take(why, "device mapper", found);
-        }
+    if open(why)
+        && let Some(types) = types_of(live, loaded, "dm_mod")
+    {
+        let types = mapped::target_types(&kernel.with(&types), target);
+        let found = types.map(|t| mapped::device_mapper(&target.name, &t).unwrap_or_default());
+        take(why, "device mapper", found);
     }
-    if open(why) {
-        if let Some(types) = types_of(live, loaded, "md_mod") {
-            let found = mapped::personalities(&kernel.with(&types), target);
-            take(
-                why,
-                "software RAID",
-                found.map(|names| mapped::arrays(&names)),
-            );
-        }
+    if open(why)
+        && let Some(types) = types_of(live, loaded, "md_mod")
+    {
+        let found = mapped::personalities(&kernel.with(&types), target);
+        take(
+            why,
+            "software RAID",
+            found.map(|names| mapped::arrays(&names)),
+        );
     }
 }
 
