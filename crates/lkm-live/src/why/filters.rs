@@ -114,7 +114,12 @@ impl Kinds {
 
     /// True when a rule of nftables could use something of it.
     fn nftables(&self) -> bool {
-        let names = [&self.expressions, &self.chains, &self.matches, &self.targets];
+        let names = [
+            &self.expressions,
+            &self.chains,
+            &self.matches,
+            &self.targets,
+        ];
         !self.objects.is_empty() || names.iter().any(|list| !list.is_empty())
     }
 }
