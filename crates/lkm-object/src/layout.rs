@@ -106,6 +106,10 @@ pub struct Config {
     pub kallsyms: bool,
     /// CONFIG_KALLSYMS_ALL: data symbols are kept, too.
     pub kallsyms_all: bool,
+    /// Memory by type, as since Linux commit ac3b43283923 ("module: replace
+    /// module_layout with module_memory") (in v6.4): the symbol tables then follow
+    /// the data directly, not at the next page.
+    pub typed_memory: bool,
 }
 
 impl Default for Config {
@@ -117,6 +121,7 @@ impl Default for Config {
             unload: true,
             kallsyms: true,
             kallsyms_all: true,
+            typed_memory: false,
         }
     }
 }
@@ -159,6 +164,11 @@ impl Layout {
             true => Some(layout_symtab(info, config, &mut core, &mut init)?),
             false => None,
         };
+        if config.typed_memory {
+            // Each kind of memory is a whole number of pages, whatever else is configured.
+            core.size = align(core.size, config.page)?;
+            init.size = align(init.size, config.page)?;
+        }
         let percpu = (info.index.pcpu != 0).then(|| {
             let s = &info.elf.sections[info.index.pcpu];
             Percpu {
@@ -259,6 +269,7 @@ fn sections_of(
                 extent.ro_after_init = size;
             }
             Pass::RoAfterInit => {}
+            Pass::Data if config.typed_memory => {}
             Pass::Data => size = strict_align(size, config)?,
         }
     }
