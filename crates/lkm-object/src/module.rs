@@ -141,6 +141,24 @@ impl<'d> ModuleFile<'d> {
         self.modinfo.get("srcversion")
     }
 
+    /// The taint letters that loading it implies whatever the kernel, in the order of
+    /// the taint flags: `P` licence, `C` staging, `O` out of tree, `K` live patch, `N` test.
+    /// (`F` and `E` depend on the kernel, see [`crate::check`].)
+    pub fn taints(&self) -> String {
+        let info = |key| self.modinfo.get(key).is_some();
+        let license = self.modinfo.get("license").unwrap_or("unspecified");
+        [
+            ('P', !crate::check::license_is_gpl_compatible(license)),
+            ('C', info("staging")),
+            ('O', !info("intree")),
+            ('K', info("livepatch")),
+            ('N', info("test")),
+        ]
+        .into_iter()
+        .filter_map(|(letter, set)| set.then_some(letter))
+        .collect()
+    }
+
     /// The modules `depends=` names, in file order.
     pub fn depends(&self) -> impl Iterator<Item = &'d str> + use<'d> {
         self.modinfo

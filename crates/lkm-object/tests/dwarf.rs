@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod common;
+
+use common::{Random, mutate};
 use lkm_object::{Btf, Dwarf, Elf, Types, vmlinux};
 
 const SOURCE: &str = r#"// SPDX-License-Identifier: GPL-2.0
@@ -220,4 +223,46 @@ fn older_and_compressed_forms() {
         let at = dwarf.line(helper.shndx as usize, helper.value).unwrap();
         assert_eq!(at.line, line_of("int probe_helper"), "{flags}");
     }
+}
+
+#[test]
+fn damaged_debug_information() {
+    let Some((headers, _)) = headers() else {
+        return;
+    };
+    let (_dir, data) = build(&headers, "");
+    let elf = Elf::parse(&data).unwrap();
+    let sections: Vec<_> = elf
+        .sections
+        .iter()
+        .filter(|s| s.name.contains(".debug_"))
+        .map(|s| s.offset as usize..(s.offset + s.size) as usize)
+        .collect();
+    assert!(sections.len() > 5);
+    let mut random = Random(0xdead_beef);
+    let mut answers = 0;
+    for _ in 0..400 {
+        // Only one debug section is damaged, so that the rest leads there.
+        let mut damaged = data.clone();
+        let range = sections[random.below(sections.len())].clone();
+        let part = mutate(&data[range.clone()], &mut random);
+        damaged[range.start..range.start + part.len()].copy_from_slice(&part);
+        let elf = Elf::parse(&damaged).unwrap();
+        let Ok(Some(dwarf)) = Dwarf::new(&elf) else {
+            continue;
+        };
+        for name in ["module", "probe_outer", "task_struct", "spinlock_t"] {
+            answers += usize::from(dwarf.struct_size(name).is_some());
+            for path in ["grid[1][2].high", "named.deep", "comm", "mkobj.kobj.name"] {
+                let _ = (
+                    dwarf.offset_of(name, path),
+                    dwarf.size_of_member(name, path),
+                );
+            }
+        }
+        for section in 0..elf.sections.len() {
+            let _ = dwarf.line(section, 3);
+        }
+    }
+    assert!(answers > 100, "{answers}");
 }

@@ -299,6 +299,8 @@ fn what_modinfo_says() {
     let accepted = load_checks(&all, &Rules::default()).unwrap();
     let letters: String = accepted.events.iter().filter_map(|e| e.taint).collect();
     assert_eq!(letters, "OCKPNE");
+    assert_eq!(ModuleFile::parse(&all).unwrap().taints(), "PCOKN");
+    assert_eq!(ModuleFile::parse(&data).unwrap().taints(), "");
     let steps: Vec<_> = accepted.events.iter().map(|e| e.step).collect();
     assert_eq!(steps, ["L18", "L19", "L20", "L21", "L22", "L23", "L28"]);
 }

@@ -7,7 +7,8 @@ use std::process::Command;
 use lkm_object::check::{Keys, Rules, load_checks};
 use lkm_object::{DEFAULT_LIMIT, Layout, ModuleFile, Signature, decompress, layout};
 
-/// All module files under /lib/modules, sorted. Empty only where no kernel package is installed.
+/// All module files under /lib/modules, or the directory LKM_TEST_MODULES names (an unpacked
+/// package of another kernel), sorted. Empty only where no kernel package is installed.
 fn stock_modules() -> Vec<PathBuf> {
     fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
         let Ok(entries) = std::fs::read_dir(dir) else {
@@ -30,7 +31,8 @@ fn stock_modules() -> Vec<PathBuf> {
         }
     }
     let mut out = Vec::new();
-    walk(Path::new("/lib/modules"), &mut out);
+    let root = std::env::var_os("LKM_TEST_MODULES").unwrap_or_else(|| "/lib/modules".into());
+    walk(Path::new(&root), &mut out);
     out.sort();
     if out.is_empty() {
         eprintln!("SKIPPED: no kernel modules under /lib/modules (install a linux-image package)");
