@@ -201,6 +201,10 @@ pub struct Ledger<'t> {
     map: BTreeMap<u64, (u64, usize)>,
     names: HashMap<&'t str, usize>,
     current: u32,
+    /// States of modules that are not placed yet.
+    announced: HashMap<&'t str, u32>,
+    /// The answer of a load of the judged module that was refused before it was placed.
+    pub refused: Option<i64>,
 }
 
 impl<'t> Ledger<'t> {

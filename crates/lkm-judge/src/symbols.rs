@@ -124,6 +124,9 @@ impl<'l> RunSymbols<'l> {
     ) {
         let placed = self.placed.len();
         for (section, (_, start, size)) in sections.iter().enumerate() {
+            if *size == 0 {
+                continue;
+            }
             let end = start.saturating_add(*size);
             // What was here before has gone.
             let stale: Vec<u64> = self

@@ -107,7 +107,7 @@ fn calls(ledger: &Ledger<'_>) -> (Calls, Vec<String>) {
 fn outcome(ledger: &Ledger<'_>) -> Outcome {
     let Some((_, life)) = ledger.judged().next() else {
         return Outcome {
-            load: None,
+            load: ledger.refused,
             init: None,
             exit: "not-run".to_owned(),
         };
@@ -167,7 +167,7 @@ fn doubts(
                 .to_owned(),
         ),
     }
-    if ledger.judged().next().is_none() {
+    if result.load.is_none() && ledger.judged().next().is_none() {
         reasons.push("the module was never placed".to_owned());
     } else if result.init.is_none() && findings.is_empty() {
         reasons.push(match result.load {

@@ -18,8 +18,25 @@ impl<'t> Ledger<'t> {
             ledger.apply(step, event);
         }
         ledger.steps = trace.events.len();
+        ledger.settle();
         ledger.mark_given(trace);
         ledger
+    }
+
+    /// An exit that was begun and whose end nobody saw: a fault ended it, or it hangs.
+    fn settle(&mut self) {
+        for life in &mut self.lives {
+            if life.exit != Some("running") {
+                continue;
+            }
+            let died = self.faults.iter().any(|f| {
+                f.fatal
+                    && f.at.phase == Phase::Exit
+                    && life.actor.is_none_or(|a| a == f.at.tid)
+                    && f.at.step > life.placed
+            });
+            life.exit = Some(if died { "fault" } else { "hang" });
+        }
     }
 
     fn moment(&self, step: usize, tid: u32, site: &'t Site) -> Moment<'t> {
@@ -72,11 +89,17 @@ impl<'t> Ledger<'t> {
             Event::Start { profile, .. } => self.profile = profile,
             Event::Module { name, sections, .. } => self.place(step, name, sections),
             Event::State { module, state } => {
-                if let Some(life) = self.newest(module) {
-                    life.state = Some(*state);
-                    if *state == 255 {
-                        life.gone.get_or_insert(step);
-                        life.phase = Phase::AfterExit;
+                // A new placement may announce its state before itself: the old one has gone then.
+                match self.newest(module).filter(|l| l.gone.is_none()) {
+                    Some(life) => {
+                        life.state = Some(*state);
+                        if *state == 255 {
+                            life.gone = Some(step);
+                            life.phase = Phase::AfterExit;
+                        }
+                    }
+                    None => {
+                        self.announced.insert(module, *state);
                     }
                 }
             }
@@ -91,14 +114,20 @@ impl<'t> Ledger<'t> {
                 }
             }
             Event::LoadResult { module, errno } => {
-                if let Some(life) = self.newest(module)
-                    && life.gone.is_none_or(|_| life.load.is_none())
-                {
-                    life.load.get_or_insert(*errno);
-                    if *errno < 0 {
-                        life.gone.get_or_insert(step);
-                        life.phase = Phase::AfterExit;
+                let judged = module == self.judged;
+                // A load that never came as far as a placement, or a second one of a name that is loaded.
+                match self.newest(module).filter(|l| l.load.is_none()) {
+                    Some(life) => {
+                        life.load = Some(*errno);
+                        if *errno < 0 {
+                            life.gone.get_or_insert(step);
+                            life.phase = Phase::AfterExit;
+                        }
                     }
+                    None if judged => {
+                        self.refused.get_or_insert(*errno);
+                    }
+                    None => {}
                 }
             }
             Event::InitResult { module, value } => {
@@ -108,7 +137,7 @@ impl<'t> Ledger<'t> {
             }
             Event::ExitResult { module, how } => {
                 if let Some(life) = self.newest(module) {
-                    life.exit.get_or_insert(how);
+                    life.exit = Some(how);
                 }
             }
             Event::UnloadResult { module, errno } => {
@@ -247,7 +276,10 @@ impl<'t> Ledger<'t> {
                 site,
             } => {
                 let mut at = self.moment(step, *tid, site);
-                at.phase = *phase;
+                // The kernel side goes by the code that faulted; a tail call leaves none of the module's.
+                if !module.is_empty() || at.life.is_none() {
+                    at.phase = *phase;
+                }
                 at.life = at.life.or_else(|| self.life_of(module));
                 self.faults.push(Fault {
                     kind,
@@ -388,7 +420,7 @@ impl<'t> Ledger<'t> {
 
     fn place(&mut self, step: usize, name: &'t str, sections: &'t [(String, u64, u64)]) {
         let index = self.lives.len();
-        for (_, start, size) in sections {
+        for (_, start, size) in sections.iter().filter(|s| s.2 > 0) {
             let end = start.saturating_add(*size);
             // What was placed here before has gone.
             let stale: Vec<u64> = self
@@ -409,7 +441,7 @@ impl<'t> Ledger<'t> {
             sections,
             placed: step,
             phase: Phase::Load,
-            state: None,
+            state: self.announced.remove(name),
             load: None,
             init: None,
             exit: None,

@@ -3,7 +3,6 @@
 use lkm_trace::{Phase, TaskKind};
 
 use super::{Case, Draft};
-use crate::finding::Confidence;
 use crate::ledger::{Fault, Object};
 
 /// Most faults of a run that are judged; a kernel would not survive as many.
@@ -35,14 +34,13 @@ pub(super) fn check(case: &mut Case<'_, '_>) {
             ));
             continue;
         }
-        if fault.kind == "syscall" {
-            syscall(case, fault);
-            continue;
-        }
-        let cause = cause(case, fault).map(|c| {
-            let draft = specific(case, fault, c);
-            case.push(draft)
-        });
+        let cause = match cause(case, fault) {
+            Some(cause) => {
+                let draft = specific(case, fault, cause);
+                Some(case.push(draft))
+            }
+            None => left_running(case, fault),
+        };
         let oops = oops(case, fault, cause);
         wedged(case, fault, cause.unwrap_or(oops));
     }
@@ -84,10 +82,22 @@ fn placed(case: &Case<'_, '_>, fault: &Fault<'_>, rule: &'static str) -> Draft {
     draft
 }
 
+/// Whether an access went into the memory of a module that is not there any more.
+pub(super) fn into_gone(fault: &Fault<'_>) -> bool {
+    fault.about.starts_with("memory of unloaded module")
+}
+
 /// Reads what the machine said about an address. None: nothing finer than an oops.
 fn cause(case: &Case<'_, '_>, fault: &Fault<'_>) -> Option<Cause> {
     let about = fault.about;
     let cause = |rule, detail, what: String| Some(Cause { rule, detail, what });
+    if fault.kind == "syscall" {
+        return cause(
+            "raw-syscall",
+            "",
+            "a system call instruction; it was not carried out".into(),
+        );
+    }
     if fault.kind == "double-fault" || about.contains("stack") && about.contains("guard") {
         return cause("stack-overflow", "", "beyond the end of its stack".into());
     }
@@ -95,8 +105,8 @@ fn cause(case: &Case<'_, '_>, fault: &Fault<'_>) -> Option<Cause> {
         return None;
     }
     let errno = (fault.address as i64).wrapping_neg();
-    if about.starts_with("err-ptr") || (1..4096).contains(&errno) {
-        let value = match about.strip_prefix("err-ptr") {
+    if about.starts_with("error pointer") || (1..4096).contains(&errno) {
+        let value = match about.strip_prefix("error pointer") {
             Some(v) if !v.trim().is_empty() => v.trim().to_owned(),
             _ => format!("-{errno}"),
         };
@@ -106,7 +116,7 @@ fn cause(case: &Case<'_, '_>, fault: &Fault<'_>) -> Option<Cause> {
             format!("through the error pointer {value}"),
         );
     }
-    if about.starts_with("freed module") || about.starts_with("gone module") {
+    if into_gone(fault) {
         return None;
     }
     if about.starts_with("freed") {
@@ -115,11 +125,11 @@ fn cause(case: &Case<'_, '_>, fault: &Fault<'_>) -> Option<Cause> {
             ..c
         });
     }
-    if about.starts_with("guard") || about.starts_with("beyond") {
+    if about.starts_with("guard") || about.starts_with("outside of") {
         let what = match case.ledger.object_at(fault.object) {
             Some(o) if fault.address >= o.key.saturating_add(o.size) => format!(
-                "{} bytes behind the end of a {} object of {} bytes",
-                fault.address - o.key - o.size,
+                "byte {} of a {} object of {} bytes",
+                fault.address - o.key,
                 o.kind,
                 o.size
             ),
@@ -147,14 +157,24 @@ fn cause(case: &Case<'_, '_>, fault: &Fault<'_>) -> Option<Cause> {
             format!("{about}: the entry was deleted from its list before"),
         );
     }
-    if about.starts_with("read-only") || about.starts_with("text") {
+    if about.starts_with("memory of module") {
         return cause("wild-access", "read-only", about.to_owned());
     }
     if about.starts_with("null") || fault.address < 4096 && fault.kind == "page-fault" {
         return None;
     }
-    let what = if about.is_empty() {
-        format!("address {:#x}, which is no object's", fault.address)
+    if about.starts_with("user memory") {
+        return cause(
+            "wild-access",
+            "user-pointer",
+            format!(
+                "the user's address {:#x} without copy_from_user or copy_to_user",
+                fault.address
+            ),
+        );
+    }
+    let what = if about.is_empty() || about == "nothing" {
+        format!("address {:#x}, where nothing is", fault.address)
     } else {
         format!("address {:#x} ({about})", fault.address)
     };
@@ -162,7 +182,7 @@ fn cause(case: &Case<'_, '_>, fault: &Fault<'_>) -> Option<Cause> {
 }
 
 fn verb(fault: &Fault<'_>) -> &'static str {
-    if fault.exec {
+    if fault.exec || fault.kind == "syscall" {
         "executed"
     } else if fault.write {
         "wrote"
@@ -304,14 +324,40 @@ fn wedged(case: &mut Case<'_, '_>, fault: &Fault<'_>, root: usize) {
     case.push(draft);
 }
 
-fn syscall(case: &mut Case<'_, '_>, fault: &Fault<'_>) {
-    let mut draft = placed(case, fault, "raw-syscall");
-    draft.confidence = Confidence::High;
-    draft.message = format!(
-        "executed a system call instruction at {}; it was not carried out{}{}",
-        draft.place.at,
-        if fault.about.is_empty() { "" } else { ": " },
-        fault.about
-    );
-    case.push(draft);
+/// Code of a module that has gone was run: by a thread, a timer or an interrupt that was left behind. Where the
+/// audit has told it already, that is the cause.
+fn left_running(case: &mut Case<'_, '_>, fault: &Fault<'_>) -> Option<usize> {
+    let ledger = case.ledger;
+    if !into_gone(fault) || !fault.exec {
+        return None;
+    }
+    let life = ledger.at_address(fault.address);
+    let told = ledger
+        .leftovers
+        .iter()
+        .any(|l| life.is_some() && ledger.at_address(l.function) == life);
+    let task = ledger.tasks.get(&fault.at.tid)?;
+    if told || task.kind == TaskKind::User {
+        return None;
+    }
+    let mut draft = placed(case, fault, "left-running");
+    draft.life = life;
+    draft.message = if task.kind == TaskKind::Kthread {
+        draft.place = case.at(&task.made);
+        draft.detail = "kthread".to_owned();
+        draft.history.push(case.step("started", &task.made, ""));
+        format!(
+            "kernel thread \"{}\" is left behind: it went on in {}, which is no longer there",
+            task.comm,
+            case.function(fault.pc)
+        )
+    } else {
+        draft.detail = task.kind.name().to_owned();
+        format!(
+            "{} ran in {} context, in a module that is no longer there: a timer, work item or interrupt handler is left behind",
+            case.function(fault.pc),
+            task.kind.name()
+        )
+    };
+    Some(case.push(draft))
 }

@@ -4,7 +4,6 @@ use lkm_trace::Phase;
 
 use super::access::lifetime;
 use super::{Case, Draft};
-use crate::finding::Confidence;
 use crate::ledger::Misuse;
 
 /// Where a misuse goes: its name, the rule, and the sentence.
@@ -158,6 +157,18 @@ fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
     draft.message = format!("{who}{}{inside}{more}", row.text);
     case.doubt(&mut draft);
     match misuse.what {
+        // A trap at the same instruction tells the same.
+        "syscall"
+            if ledger
+                .faults
+                .iter()
+                .any(|f| f.kind == "syscall" && f.pc == misuse.key) =>
+        {
+            return None;
+        }
+        "syscall" if ledger.at_address(misuse.key).is_some() => {
+            draft.place = case.code_place(misuse.key);
+        }
         // An unregister row may be implied by another function that is not modelled: nothing certain then.
         "release-unheld" if !ledger.stubs.is_empty() => return None,
         "double-free" | "redzone" | "invalid-free" | "active-free" => {
@@ -184,7 +195,6 @@ fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
                 );
             }
         }
-        "syscall" => draft.confidence = Confidence::High,
         _ => {}
     }
     Some(draft)
@@ -193,21 +203,11 @@ fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
 /// Where the thread was made, where it ended, where its task was freed.
 fn task_history(case: &Case<'_, '_>, misuse: &Misuse<'_>, draft: &mut Draft) {
     let ledger = case.ledger;
-    // The key is the task structure's address; the object in the books tells which task had it.
-    let object =
-        ledger.objects.iter().rev().find(|o| {
-            o.key == misuse.key && o.made.step < misuse.at.step && o.kind.contains("task")
-        });
-    let task = ledger
-        .tasks
-        .iter()
-        .rev()
-        .filter(|(_, t)| t.freed.is_some_and(|f| f.step < misuse.at.step))
-        .find(|(_, t)| {
-            misuse.detail.contains(t.comm) && !t.comm.is_empty()
-                || misuse.detail.contains(&format!("/{}", t.pid))
-                || object.is_some_and(|o| o.made.step.abs_diff(t.made.step) <= 4)
-        });
+    // The key is the number of the task; the name is a check on it.
+    let task = u32::try_from(misuse.key)
+        .ok()
+        .and_then(|tid| ledger.tasks.get_key_value(&tid))
+        .filter(|(_, t)| misuse.detail.is_empty() || misuse.detail.contains(t.comm));
     let Some((&tid, task)) = task else { return };
     draft.subject = Some(tid);
     draft.history.push(case.step("created", &task.made, ""));

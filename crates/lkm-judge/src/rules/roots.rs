@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use lkm_trace::Phase;
 
+use super::access::into_gone;
 use super::{Case, Draft};
 use crate::finding::Finding;
 
@@ -11,6 +12,9 @@ use crate::finding::Finding;
 const MAX_HISTORY: usize = 32;
 /// Most findings in one report.
 const MAX_FINDINGS: usize = 1000;
+
+/// Most events between a misuse and what it leads to in the same call: a warning prints some twenty lines.
+const NEAR: usize = 64;
 
 /// Rules that can only be consequences when another root of the same life explains them.
 fn is_left_behind(rule: &str) -> bool {
@@ -25,6 +29,7 @@ pub(super) fn link(case: &mut Case<'_, '_>) {
     after_oops(case);
     running_uses(case);
     into_freed_module(case);
+    bug_of_the_count(case);
     later_generation(case);
     flatten(&mut case.drafts);
 }
@@ -36,7 +41,7 @@ fn same_call(case: &mut Case<'_, '_>) {
     order.sort_by_key(|&i| (case.drafts[i].step, i));
     for i in order {
         let d = &case.drafts[i];
-        if d.pc == 0 || is_left_behind(d.rule) {
+        if is_left_behind(d.rule) {
             continue;
         }
         let site = case
@@ -45,15 +50,21 @@ fn same_call(case: &mut Case<'_, '_>) {
             .iter()
             .find(|f| f.at.step == d.step)
             .map_or(d.pc, |f| f.at.site.pc);
+        if site == 0 {
+            continue;
+        }
         match first.get(&(d.tid, site)) {
-            Some(&root) if case.drafts[root].step < d.step => {
+            Some(&root)
+                if case.drafts[root].step < d.step
+                    && d.step - case.drafts[root].step <= NEAR
+                    && case.drafts[root].rule != d.rule =>
+            {
                 let draft = &mut case.drafts[i];
                 if draft.root.is_none() {
                     draft.root = Some(root);
                 }
             }
-            Some(_) => {}
-            None => {
+            _ => {
                 first.insert((d.tid, site), i);
             }
         }
@@ -122,8 +133,7 @@ fn running_uses(case: &mut Case<'_, '_>) {
 fn into_freed_module(case: &mut Case<'_, '_>) {
     for fault in &case.ledger.faults {
         let target = if fault.exec { fault.address } else { fault.pc };
-        let freed = fault.about.starts_with("freed module")
-            || fault.about.starts_with("gone module")
+        let freed = into_gone(fault)
             || case
                 .ledger
                 .at_address(target)
@@ -147,6 +157,26 @@ fn into_freed_module(case: &mut Case<'_, '_>) {
         for d in &mut case.drafts {
             if d.step == fault.at.step && d.root.is_none() {
                 d.root = Some(root);
+            }
+        }
+    }
+}
+
+/// The loader's own BUG over a count below its base follows from the put that took it there.
+fn bug_of_the_count(case: &mut Case<'_, '_>) {
+    let Some(root) = case
+        .drafts
+        .iter()
+        .position(|d| d.rule == "module-ref-underflow" && d.root.is_none())
+    else {
+        return;
+    };
+    for fault in &case.ledger.faults {
+        if fault.kind == "bug" && fault.about.contains("module_ref") {
+            for d in &mut case.drafts {
+                if d.step == fault.at.step && d.root.is_none() {
+                    d.root = Some(root);
+                }
             }
         }
     }

@@ -115,7 +115,7 @@ fn stop(mut b: Build) -> Build {
     b.push(Event::Misuse {
         what: "kthread-stop-exited".into(),
         detail: "gone/107".into(),
-        key: 0x9000,
+        key: 7,
         function: "kthread_stop".into(),
         tid: INSMOD,
         // A tail call: the return address is the kernel's.
