@@ -1,48 +1,90 @@
 //! Dependency loops, named: `a -> b -> a`.
 
+use std::collections::VecDeque;
+
 use super::order::Set;
 use super::resolve::Tree;
 
 /// A way through a loop, first module repeated at its end.
 pub type Cycle = Vec<u32>;
 
-/// Finds loops among the modules that still have users after the topological
-/// sort: for each module that no loop told yet contains, the first way back to
-/// it. Also the number of modules in such loops.
+/// Steps that are gone at most: a tangle of loops has exponentially many ways.
+const STEPS_MAX: usize = 200_000;
+
+/// A module on the way from a root.
+struct Vertex {
+    module: u32,
+    parent: Option<usize>,
+}
+
+/// Modules still to start from. kmod keeps them in a ring, and taking one out
+/// of the middle moves the beginning to what follows: the order of its
+/// messages depends on that.
+struct Ring(VecDeque<u32>);
+
+impl Ring {
+    fn remove(&mut self, module: u32) {
+        if let Some(at) = self.0.iter().position(|&m| m == module) {
+            self.0.rotate_left(at);
+            self.0.pop_front();
+        }
+    }
+}
+
+/// Finds the loops among the modules that still have users after the
+/// topological sort: from each module that no loop told so far contains, all
+/// ways back to it. Also the number of modules in such loops.
 pub fn find(tree: &Tree, users: &[u32]) -> (Vec<Cycle>, usize) {
     let mut cycles: Vec<Cycle> = Vec::new();
-    let mut in_cycle: Set<usize> = Set::default();
-    for root in (0..users.len()).filter(|&i| users[i] > 0) {
-        if in_cycle.contains(&root) {
-            continue;
-        }
-        // Depth first, the last dependency first, each module once.
-        let mut parent = vec![u32::MAX; users.len()];
-        let mut visited = vec![false; users.len()];
-        let mut todo: Vec<(u32, u32)> = tree.modules[root]
-            .deps
-            .iter()
-            .map(|&d| (d, root as u32))
-            .collect();
-        while let Some((m, from)) = todo.pop() {
-            if m as usize == root {
-                let mut cycle = vec![root as u32];
-                let mut at = from;
-                while at as usize != root {
-                    cycle.push(at);
-                    at = parent[at as usize];
-                }
-                cycle.push(root as u32);
+    let mut in_cycle: Set<u32> = Set::default();
+    let mut roots = Ring(
+        (0..users.len() as u32)
+            .filter(|&i| users[i as usize] > 0)
+            .collect(),
+    );
+    let mut steps = 0;
+    while let Some(root) = roots.0.pop_front() {
+        // The last dependency first, as kmod's stack has it.
+        let mut vertices = vec![Vertex {
+            module: root,
+            parent: None,
+        }];
+        let mut stack = vec![0];
+        while let Some(v) = stack.pop() {
+            steps += 1;
+            if steps > STEPS_MAX {
+                return (cycles, in_cycle.len());
+            }
+            let Vertex { module, parent } = vertices[v];
+            let above = || {
+                std::iter::successors(parent, |&p| vertices[p].parent).map(|p| vertices[p].module)
+            };
+            if module == root && parent.is_some() {
+                let mut cycle: Cycle = above().collect();
+                in_cycle.extend(&cycle);
                 cycle.reverse();
-                in_cycle.extend(cycle.iter().map(|&m| m as usize));
+                for &m in &cycle {
+                    roots.remove(m);
+                }
+                cycle.push(root);
                 cycles.push(cycle);
                 continue;
             }
-            if std::mem::replace(&mut visited[m as usize], true) {
+            // A loop that does not lead to the root is told from another one.
+            if above().any(|m| m == module) {
                 continue;
             }
-            parent[m as usize] = from;
-            todo.extend(tree.modules[m as usize].deps.iter().map(|&d| (d, m)));
+            let deps = &tree.modules[module as usize].deps;
+            if deps.is_empty() {
+                roots.remove(module);
+            }
+            for &d in deps {
+                stack.push(vertices.len());
+                vertices.push(Vertex {
+                    module: d,
+                    parent: Some(v),
+                });
+            }
         }
     }
     let count = in_cycle.len();

@@ -77,6 +77,10 @@ impl Hasher for Quick {
         self.0 = (self.0.rotate_left(5) ^ n as u64).wrapping_mul(MIX);
     }
 
+    fn write_u32(&mut self, n: u32) {
+        self.write_usize(n as usize);
+    }
+
     fn write_u8(&mut self, n: u8) {
         self.write_usize(usize::from(n));
     }
