@@ -111,6 +111,13 @@ pub struct Fault<'t> {
     pub at: Moment<'t>,
 }
 
+impl Fault<'_> {
+    /// Whether the lab itself could not go on: no fault of the module's.
+    pub fn is_labs_own(&self) -> bool {
+        self.kind == "bug" && self.about.starts_with("lab:")
+    }
+}
+
 /// A broken rule that the kernel side saw.
 #[derive(Debug)]
 pub struct Misuse<'t> {
@@ -189,6 +196,8 @@ pub struct Ledger<'t> {
     pub autoloads: Vec<Autoload<'t>>,
     pub files: Vec<FileEvent<'t>>,
     pub called: BTreeMap<&'t str, Class>,
+    /// Variables of the kernel's that read as zeros here.
+    pub zeros: Vec<&'t str>,
     /// Calls answered by prototype: step, function, life that called.
     pub stubs: Vec<(usize, &'t str, Option<usize>)>,
     pub locks: Locks<'t>,
@@ -235,6 +244,14 @@ impl<'t> Ledger<'t> {
     pub fn at_address(&self, addr: u64) -> Option<usize> {
         let (_, &(end, life)) = self.map.range(..=addr).next_back()?;
         (addr < end).then_some(life)
+    }
+
+    /// Whether a kernel function that was called has no model.
+    pub fn is_stubbed(&self, function: &str) -> bool {
+        matches!(
+            self.called.get(function),
+            Some(Class::Stubbed | Class::Unknown)
+        )
     }
 
     /// `comm/pid` of a task.

@@ -150,6 +150,9 @@ fn doubts(
             }
         ));
     }
+    if let Some(fault) = ledger.faults.iter().find(|f| f.is_labs_own()) {
+        reasons.push(format!("the lab could not go on: {}", fault.about));
+    }
     if let Some(why) = &about.cut_short {
         reasons.push(why.clone());
     }

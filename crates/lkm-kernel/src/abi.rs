@@ -106,7 +106,8 @@ impl VaList {
 pub enum Stop {
     /// It followed a bad pointer.
     Fault(Fault),
-    /// It hit a BUG() of its own; the text is what the kernel prints about it.
+    /// It hit a BUG() of its own; the text is what the kernel prints about it. A text that begins with `lab:` is a
+    /// limit of the lab's own and no fault of the module's.
     Bug(String),
 }
 

@@ -22,7 +22,9 @@ const DEFAULT_SIZE: u64 = 4096;
 pub fn alloc(cx: &mut Cx, size: u64, align: u64) -> R<u64> {
     let at = (map::KDATA.start + cx.data.kdata_used).next_multiple_of(align.max(8));
     if at + size > map::KDATA.end() {
-        return Err(crate::abi::Stop::Bug("kernel data is exhausted".into()));
+        return Err(crate::abi::Stop::Bug(
+            "lab: kernel data is exhausted".into(),
+        ));
     }
     cx.data.kdata_used = at + size - map::KDATA.start;
     Ok(at)
@@ -62,15 +64,30 @@ pub(crate) fn make(cx: &mut Cx, name: &str, known: Option<Known>) -> R<Option<u6
         return Ok(Some(offset));
     }
     if known.is_some_and(|k| k.kind == Kind::PerCpu) {
-        return Ok(alloc_percpu(cx, 512, 64));
+        let offset = alloc_percpu(cx, 512, 64);
+        uninitialised(cx, name, offset.unwrap_or(0), 512);
+        return Ok(offset);
     }
     if let Some(value) = special(cx, name)? {
         return Ok(Some(value));
     }
     if known.is_some_and(|k| k.kind == Kind::Data) {
-        return Ok(Some(alloc(cx, DEFAULT_SIZE, 64)?));
+        let at = alloc(cx, DEFAULT_SIZE, 64)?;
+        uninitialised(cx, name, at, DEFAULT_SIZE);
+        return Ok(Some(at));
     }
     Ok(None)
+}
+
+/// Records that a module was given a variable without the value that boot would have left in it: what follows from
+/// its zeros is not the module's fault.
+fn uninitialised(cx: &mut Cx, name: &str, address: u64, size: u64) {
+    let event = lkm_trace::Event::Data {
+        name: name.to_owned(),
+        address,
+        size,
+    };
+    crate::trace::emit(cx, event);
 }
 
 fn percpu_word(cx: &mut Cx, name: &str) -> Option<u64> {

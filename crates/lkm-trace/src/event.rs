@@ -217,6 +217,8 @@ events! {
     27 Symbol { address: u64, name: String }
     /// A choice was made: what was asked, and the answer (for replay).
     28 Choice { what: String, answer: u64 }
+    /// A variable of the kernel's was bound that nobody initialises here: it reads as zeros.
+    30 Data { name: String, address: u64, size: u64 }
     /// request_module was called, and what came of it.
     29 Autoload { name: String, wait: bool, /** Raw result. */ result: i64, tid: u32, site: Site }
 }

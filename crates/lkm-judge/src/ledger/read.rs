@@ -152,6 +152,7 @@ impl<'t> Ledger<'t> {
             Event::Called { function, class } => {
                 self.called.insert(function, *class);
             }
+            Event::Data { name, .. } => self.zeros.push(name),
             Event::End { how, detail, .. } => self.end = Some((*how, detail)),
             other => self.apply_placed(step, other),
         }

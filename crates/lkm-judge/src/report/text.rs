@@ -133,7 +133,7 @@ fn finding_text(out: &mut String, report: &Report, finding: &Finding, paint: &Pa
     }
     if finding.confidence == Confidence::Low {
         let why = match &finding.through {
-            Some(stub) => format!("not certain: {stub} is not modelled and was called before"),
+            Some(stub) => format!("not certain: {stub} is not modelled and was used before"),
             None => "not certain".to_owned(),
         };
         let _ = writeln!(out, "  {}", paint.yellow(&why));

@@ -3,6 +3,7 @@
 use lkm_trace::{Phase, TaskKind};
 
 use super::{Case, Draft};
+use crate::finding::Confidence;
 use crate::ledger::{Fault, Object};
 
 /// Most faults of a run that are judged; a kernel would not survive as many.
@@ -18,6 +19,9 @@ struct Cause {
 
 pub(super) fn check(case: &mut Case<'_, '_>) {
     for fault in case.ledger.faults.iter().take(MAX_FAULTS) {
+        if fault.is_labs_own() {
+            continue;
+        }
         if !concerns_us(case, fault) {
             let place = case.code_place(fault.pc).at;
             case.notes.push(format!(
@@ -28,10 +32,17 @@ pub(super) fn check(case: &mut Case<'_, '_>) {
         }
         if fault.kind == "warn" {
             let place = fault_place(case, fault);
-            case.notes.push(format!(
-                "a kernel warning was raised at {place}: {}",
-                fault.about
-            ));
+            let told = case.ledger.misuses.iter().any(|m| {
+                m.at.tid == fault.at.tid
+                    && m.at.site.pc == fault.at.site.pc
+                    && m.at.step < fault.at.step
+            });
+            if !told {
+                case.notes.push(format!(
+                    "a kernel warning was raised at {place}: {}",
+                    fault.about
+                ));
+            }
             continue;
         }
         let cause = match cause(case, fault) {
@@ -79,6 +90,13 @@ fn placed(case: &Case<'_, '_>, fault: &Fault<'_>, rule: &'static str) -> Draft {
     draft.pc = fault.pc;
     draft.key = fault.object;
     case.doubt(&mut draft);
+    // What was read from such a variable would have been something else on a kernel that has booted.
+    if draft.confidence == Confidence::High
+        && let Some(name) = case.ledger.zeros.first()
+    {
+        draft.confidence = Confidence::Low;
+        draft.through = Some(format!("the variable {name}"));
+    }
     draft
 }
 

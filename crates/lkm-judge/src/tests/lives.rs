@@ -226,6 +226,123 @@ fn a_thread_left_running_is_named_by_its_function() {
 }
 
 #[test]
+fn a_variable_without_its_value_casts_doubt() {
+    let report = Build::new()
+        .with(Event::Data {
+            name: "vc_cons".into(),
+            address: 0x9000_0000,
+            size: 64,
+        })
+        .load()
+        .fault(Phase::Init, 0x1a4, "null", 0, "demo_init")
+        .judge();
+    let oops = one(&report, "oops");
+    assert_eq!(oops.confidence, Confidence::Low);
+    assert_eq!(oops.through.as_deref(), Some("the variable vc_cons"));
+}
+
+#[test]
+fn waiting_for_a_stub_is_not_the_modules_fault() {
+    let report = Build::new()
+        .load()
+        .called("ktime_get", Class::Stubbed)
+        .misuse("livelock", 0, "ktime_get", "demo_init")
+        .judge();
+    assert_eq!(report.verdict, Verdict::Inconclusive, "{report:#?}");
+    let report = Build::new()
+        .load()
+        .called("ktime_get", Class::Behaves)
+        .misuse("livelock", 0, "ktime_get", "demo_init")
+        .judge();
+    assert_eq!(roots(&report), ["livelock"]);
+}
+
+#[test]
+fn a_limit_of_the_lab_is_told_as_one() {
+    let mut b = Build::new().load();
+    b.push(Event::Fault {
+        kind: "bug".into(),
+        module: "demo".into(),
+        phase: Phase::Init,
+        tid: INSMOD,
+        pc: 0,
+        address: 0,
+        write: false,
+        exec: false,
+        about: "lab: kernel data is exhausted".into(),
+        object: 0,
+        function: "strsep".into(),
+        fatal: true,
+        site: site("demo_init", 8),
+    });
+    let report = b.judge();
+    assert_eq!(report.verdict, Verdict::Inconclusive, "{report:#?}");
+}
+
+#[test]
+fn a_refused_load_before_placement_keeps_its_errno() {
+    let refused = |errno| {
+        Build::new()
+            .with(Event::LoadResult {
+                module: "demo".into(),
+                errno,
+            })
+            .judge()
+    };
+    let missing = refused(-2);
+    assert_eq!(missing.result.load, Some(-2));
+    assert_eq!(missing.verdict, Verdict::Inconclusive);
+    let range = refused(-34);
+    assert_eq!(range.result.load, Some(-34));
+    assert_eq!(range.verdict, Verdict::Clean);
+    assert_eq!(range.notes.len(), 1);
+}
+
+#[test]
+fn a_second_load_of_a_loaded_name_changes_nothing() {
+    let mut b = Build::new()
+        .load()
+        .acquire("slab", 0x2000_0000, "kmalloc", "demo_init")
+        .init_returns(0);
+    b.push(Event::LoadResult {
+        module: "demo".into(),
+        errno: -17,
+    });
+    assert!(b.judge().findings.is_empty());
+}
+
+#[test]
+fn code_of_a_module_that_has_gone_is_what_was_left_running() {
+    let mut b = Build::new()
+        .load()
+        .kthread(7, "demo", "demo_thread", "demo_init")
+        .init_returns(0)
+        .exit()
+        .gone()
+        .switch(7);
+    b.push(Event::Fault {
+        kind: "page-fault".into(),
+        module: "demo".into(),
+        phase: Phase::AfterExit,
+        tid: 7,
+        pc: pc("demo_thread", 0x20),
+        address: pc("demo_thread", 0x20),
+        write: false,
+        exec: true,
+        about: "memory of unloaded module demo".into(),
+        object: 0,
+        function: String::new(),
+        fatal: true,
+        site: site("demo_thread", 0x20),
+    });
+    let report = b.judge();
+    assert_eq!(roots(&report), ["left-running"]);
+    let left = one(&report, "left-running");
+    assert_eq!(left.place.at, "demo_init+0x10");
+    assert_eq!(one(&report, "oops").root, Some(left.id));
+}
+
+#[test]
 fn a_run_without_an_end_is_inconclusive() {
     let mut trace = Build::new().load().init_returns(0).exit().gone().end();
     trace.events.pop();
