@@ -161,7 +161,10 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
         "empty_zero_page" | "zero_page" => Ok(Some(alloc(cx, 4096, 4096)?)),
         "_ctype" => Ok(Some(ctype(cx)?)),
         _ => {
-            for make in [crate::mm::slab::variable, crate::module::params::variable] {
+            for make in [
+                crate::mm::slab::variable,
+                crate::module::param_ops::variable,
+            ] {
                 if let Some(at) = make(cx, name)? {
                     return Ok(Some(at));
                 }

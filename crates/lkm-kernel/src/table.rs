@@ -194,6 +194,7 @@ pub(crate) fn all() -> &'static [&'static [Row]] {
         crate::sched::ROWS,
         crate::sched::completion::ROWS,
         crate::module::ROWS,
+        crate::module::param_ops::ROWS,
         crate::context::ROWS,
     ]
 }

@@ -89,7 +89,6 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
             cx,
             Event::ExitResult {
                 module: name.clone(),
-                how: "running".into(),
             },
         );
         let before = crate::context::save(cx);

@@ -8,6 +8,7 @@ pub mod delete;
 pub mod kallsyms;
 pub mod load;
 pub mod orc;
+pub mod param_ops;
 pub mod params;
 pub mod refs;
 mod relocate;
@@ -148,6 +149,8 @@ pub struct State {
     pub unloaded_tainted: Vec<(String, String, u32)>,
     /// The "once since boot" messages that were printed.
     pub printed_once: Vec<&'static str>,
+    /// Strings that charp parameters allocated.
+    pub charps: crate::hash::Set<u64>,
     /// Names of exported symbols to (module, index in its exports), newest owner last.
     pub exported: Map<String, Vec<(usize, usize)>>,
 }

@@ -228,8 +228,3 @@ pub(super) fn destroy(cx: &mut Cx, index: usize) -> R<()> {
     }
     Ok(())
 }
-
-/// param_ops_* and friends: structures of function pointers.
-pub(crate) fn variable(_: &mut Cx, _: &str) -> R<Option<u64>> {
-    Ok(None)
-}
