@@ -221,3 +221,33 @@ fn record(cx: &mut Cx, row: &'static table::Row, call: &Call, value: u64) -> abi
     }
     Ok(())
 }
+
+/// The table of kernel functions: name, how it is answered, what it acquires or releases; sorted by name.
+pub fn coverage() -> String {
+    let mut rows: Vec<&table::Row> = table::all().iter().flat_map(|rows| rows.iter()).collect();
+    rows.sort_by_key(|row| row.name);
+    rows.dedup_by_key(|row| row.name);
+    let mut out = String::new();
+    let mut counts = [0usize; 2];
+    for row in &rows {
+        counts[usize::from(row.class == Class::Ledger)] += 1;
+        let acquires = row
+            .acquires
+            .map_or(String::new(), |a| format!("\tacquires {}", a.kind));
+        let releases = row
+            .releases
+            .map_or(String::new(), |(kind, _)| format!("\treleases {kind}"));
+        out.push_str(&format!(
+            "{}\t{}{acquires}{releases}\n",
+            row.name,
+            row.class.name()
+        ));
+    }
+    out.push_str(&format!(
+        "{} functions: {} behave, {} in the ledger\n",
+        rows.len(),
+        counts[0],
+        counts[1]
+    ));
+    out
+}

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod examples;
 mod live;
 mod rehearse;
+mod tree;
 
 use std::process::ExitCode;
 

@@ -1,49 +1,58 @@
-//! `lkm rehearse`: reads the files, runs the lab in a confined child, judges what it recorded.
+//! `lkm rehearse`: options, and the three ways to run: one file, a name of a tree, a whole tree.
 
-use lkm_judge::{About, Report, RunSymbols, Verdict};
+mod all;
+mod run;
+
+use crate::tree::Tree;
+use lkm_judge::Verdict;
 use lkm_kernel::profile::Profile;
 use lkm_kernel::rehearse::{Input, Plan};
-use lkm_machine::fork;
-use lkm_object::elf::Elf;
 use lkm_object::module::ModuleFile;
+use run::Lab;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::Duration;
 
 const HELP: &str = "\
-usage: lkm rehearse [options] FILE.ko [param=value ...]
+usage: lkm rehearse [options] FILE.ko|NAME [param=value ...]
+       lkm rehearse [options] --all
+
+Takes a module through load, init, use, exit and unload in the lab, and says what is wrong with it.
 
   --with FILE.ko      load this module first (may be repeated)
+  -b, --basedir BASE  a module tree: names, dependencies come from there (default /)
+  -k, --kernel KVER   the tree's kernel release
+  --all               every module of the tree, one JSON object per line, then a summary
+  --example NAME      a module that is built into this program (--example list names them)
   --profile NAME      rules of kernel 2.6.32, 3.0, 4.1, 4.4, 6.1 or 6.12
+                      (default: the newest that is not newer than the module)
   --once              one plain run: no second load
   --cycles N          load and unload N times
   --json              the report as JSON
+  --dmesg             show the lab's kernel log as well
+  --coverage          print the table of kernel functions and how each is answered
+  -h, --help          this text
 
 exit status: 0 no finding, 1 findings, 2 could not judge
 ";
 
-#[derive(Default)]
-struct Options {
+#[derive(Default, Clone)]
+pub(crate) struct Options {
     file: Option<PathBuf>,
     params: Vec<String>,
     with: Vec<PathBuf>,
+    base: Option<PathBuf>,
+    kernel: Option<String>,
+    all: bool,
+    shard: Option<(usize, usize)>,
+    example: Option<String>,
     profile: Option<String>,
     json: bool,
+    dmesg: bool,
+    coverage: bool,
     cycles: Option<u32>,
-}
-
-/// Types of the built-in tables, as the kernel asks for them.
-struct Types<'a>(&'a dyn lkm_object::types::Types);
-
-impl lkm_kernel::layout::Types for Types<'_> {
-    fn struct_size(&self, name: &str) -> Option<u64> {
-        self.0.struct_size(name)
-    }
-    fn offset_of(&self, name: &str, path: &str) -> Option<u64> {
-        self.0.offset_of(name, path)
-    }
 }
 
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
@@ -64,10 +73,28 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
         let fail = |e: lexopt::Error| e.to_string();
         match arg {
             Long("with") => options.with.push(parser.value().map_err(fail)?.into()),
+            Short('b') | Long("basedir") => {
+                options.base = Some(parser.value().map_err(fail)?.into())
+            }
+            Short('k') | Long("kernel") => {
+                options.kernel = Some(parser.value().map_err(fail)?.string().map_err(fail)?)
+            }
+            Long("all") => options.all = true,
+            Long("shard") => {
+                let text = parser.value().map_err(fail)?.string().map_err(fail)?;
+                let (index, of) = text.split_once('/').ok_or("--shard wants N/M")?;
+                let number = |t: &str| t.parse::<usize>().map_err(|e| e.to_string());
+                options.shard = Some((number(index)?, number(of)?.max(1)));
+            }
+            Long("example") => {
+                options.example = Some(parser.value().map_err(fail)?.string().map_err(fail)?)
+            }
             Long("profile") => {
                 options.profile = Some(parser.value().map_err(fail)?.string().map_err(fail)?)
             }
             Long("json") => options.json = true,
+            Long("dmesg") => options.dmesg = true,
+            Long("coverage") => options.coverage = true,
             Long("once") => options.cycles = Some(1),
             Long("cycles") => {
                 options.cycles = Some(parser.value().map_err(fail)?.parse().map_err(fail)?)
@@ -76,7 +103,9 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
                 print!("{HELP}");
                 std::process::exit(0);
             }
-            Value(value) if options.file.is_none() => options.file = Some(value.into()),
+            Value(value) if options.file.is_none() && options.example.is_none() => {
+                options.file = Some(value.into())
+            }
             Value(value) => options.params.push(value.string().map_err(fail)?),
             other => return Err(format!("{}; see --help", other.unexpected())),
         }
@@ -85,56 +114,68 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
 }
 
 /// Reads a module file and decompresses it.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let plain = lkm_object::compress::decompress(&bytes, 256 << 20)
-        .map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(plain.into_owned())
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    const MAX: u64 = 512 << 20;
+    let told = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let about = std::fs::metadata(path).map_err(|e| told(&e))?;
+    if about.is_dir() {
+        return Err(told(&"is a directory"));
+    }
+    if about.len() > MAX {
+        return Err(told(&"is too large for a module"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| told(&e))?;
+    let plain = lkm_object::compress::decompress(&bytes, MAX as usize).map_err(|e| told(&e))?;
+    match plain {
+        std::borrow::Cow::Borrowed(_) => Ok(bytes),
+        std::borrow::Cow::Owned(plain) => Ok(plain),
+    }
 }
 
 fn input(path: &Path, params: String) -> Result<Input, String> {
     let image = read(path)?;
+    Ok(named(image, &path.to_string_lossy(), params))
+}
+
+/// An input under the name its file gives it; even one that the kernel will refuse has a name in the report.
+fn named(image: Vec<u8>, path: &str, params: String) -> Input {
     let name = match ModuleFile::parse(&image) {
         Ok(file) if !file.name.is_empty() => file.name.to_owned(),
-        // Even a file that the kernel will refuse has a name in the report.
-        _ => path
-            .file_stem()
-            .map(|s| s.to_string_lossy().replace('-', "_"))
-            .unwrap_or_default(),
+        _ => crate::tree::module_name(path),
     };
-    Ok(Input {
+    Input {
         name,
         image: Rc::new(image),
         params,
-    })
+    }
 }
 
 fn rehearse(options: &Options) -> Result<ExitCode, String> {
-    let file = options
-        .file
-        .as_deref()
-        .ok_or("no module given; see --help")?;
-    let module = input(file, options.params.join(" "))?;
-    let with = options
-        .with
-        .iter()
-        .map(|path| input(path, String::new()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let release = release_of(&module.image);
+    if options.coverage {
+        print!("{}", lkm_kernel::coverage());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.all {
+        return all::all(options);
+    }
+    let plan = plan(options)?;
     let profile = match &options.profile {
-        Some(name) => Profile::named(name).ok_or_else(|| format!("no profile {name}"))?,
-        None => Profile::for_release(&release),
+        Some(name) => {
+            Profile::named(name).ok_or_else(|| format!("no profile {name}; see --help"))?
+        }
+        None => Profile::for_release(&run::release_of(&plan.module.image)),
     };
-    let plan = Plan {
-        with,
-        module,
-        cycles: options.cycles.unwrap_or(2),
-    };
-    let report = run(&plan, profile, &release)?;
+    let release = options
+        .kernel
+        .clone()
+        .unwrap_or_else(|| run::release_of(&plan.module.image));
+    let mut lab = Lab::new(profile, &release)?;
+    let report = lab.run(&plan, options.dmesg)?;
     if options.json {
         println!("{}", lkm_judge::report::json::pretty(&report));
     } else {
-        print!("{}", lkm_judge::report::text::text(&report, false));
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        print!("{}", lkm_judge::report::text::text(&report, colour));
     }
     Ok(ExitCode::from(match report.verdict {
         Verdict::Clean => 0,
@@ -143,65 +184,93 @@ fn rehearse(options: &Options) -> Result<ExitCode, String> {
     }))
 }
 
-/// The kernel release that a module was built for.
-fn release_of(image: &[u8]) -> String {
-    let vermagic = ModuleFile::parse(image)
-        .map(|m| m.vermagic.to_owned())
-        .unwrap_or_default();
-    vermagic
-        .split(' ')
-        .next()
-        .filter(|r| !r.is_empty())
-        .unwrap_or("6.1.0")
-        .to_owned()
-}
-
-/// Runs a plan in a child and judges its record.
-fn run(plan: &Plan, profile: Profile, release: &str) -> Result<Report, String> {
-    let types = lkm_object::builtin::builtin(release)
-        .or_else(|| lkm_object::builtin::builtin("6.1"))
-        .ok_or_else(|| format!("no type information for kernel {release}"))?;
-    if !fork::single_threaded() {
-        return Err("internal error: the lab must start before any thread".into());
+/// What is to be run: a file, a name of a tree with its dependencies, or an example.
+fn plan(options: &Options) -> Result<Plan, String> {
+    let params = options.params.join(" ");
+    let cycles = options.cycles.unwrap_or(2);
+    let mut with = options
+        .with
+        .iter()
+        .map(|path| input(path, String::new()))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(name) = &options.example {
+        let (module, needs) = crate::examples::find(name)?;
+        with.extend(
+            needs
+                .iter()
+                .map(|(name, bytes)| named(bytes.to_vec(), name, String::new())),
+        );
+        return Ok(Plan {
+            with,
+            module: named(module.to_vec(), name, params),
+            cycles,
+        });
     }
-    let options = lkm_kernel::Options {
-        release: release.to_owned(),
-        ..lkm_kernel::Options::default()
+    let file = options
+        .file
+        .as_deref()
+        .ok_or("no module given; see --help")?;
+    let text = file.to_string_lossy();
+    let is_name = !text.contains('/') && !text.contains(".ko") && !file.exists();
+    if !is_name && options.kernel.is_none() {
+        return Ok(Plan {
+            with,
+            module: input(file, params)?,
+            cycles,
+        });
+    }
+    let release = options
+        .kernel
+        .clone()
+        .or_else(running_release)
+        .ok_or("which kernel? give -k KVER")?;
+    let base = options.base.clone().unwrap_or_else(|| "/".into());
+    let tree = Tree::open(&base, &release)?;
+    let (name, module) = if is_name {
+        let name = text.replace('-', "_");
+        let image = tree.image(&name, false)?;
+        (
+            name.clone(),
+            Input {
+                name,
+                image,
+                params,
+            },
+        )
+    } else {
+        let module = input(file, params)?;
+        (module.name.clone(), module)
     };
-    let mut cx = lkm_kernel::boot(profile, options, &Types(types))?;
-    let limits = fork::Limits {
-        wall: Duration::from_secs(60),
-        record: lkm_trace::MAX_TRACE,
-        memory: 1 << 30,
-    };
-    let outcome = fork::run(limits, |record| {
-        lkm_kernel::rehearse::run(&mut cx, record, plan)
-    })
-    .map_err(|e| e.to_string())?;
-    let trace = lkm_trace::decode(&outcome.record);
-    let elves: Vec<(&str, Elf<'_>)> = std::iter::once(&plan.module)
-        .chain(&plan.with)
-        .filter_map(|input| Some((input.name.as_str(), Elf::parse(&input.image).ok()?)))
-        .collect();
-    let symbols = RunSymbols::from_trace(&trace, |name| {
-        elves.iter().find(|(n, _)| *n == name).map(|(_, e)| e)
-    });
-    let about = About {
-        module: plan.module.name.clone(),
-        profile: profile.name.to_owned(),
-        runs: 1,
-        replay: None,
-        cut_short: match outcome.ended {
-            fork::Ended::Normally => None,
-            fork::Ended::LabFailure(why) => Some(format!("lab failure: {why}")),
-            fork::Ended::Signal(signal) => Some(format!("the child was killed by signal {signal}")),
-            fork::Ended::TimedOut => Some("the child did not end in time".into()),
-        },
-    };
-    if std::env::var_os("LKM_TRACE").is_some() {
-        for event in &trace.events {
-            eprintln!("{event:?}");
+    let mut needs = tree.dependencies(&name);
+    if needs.is_empty()
+        && let Ok(parsed) = ModuleFile::parse(&module.image)
+    {
+        // A module from outside of the tree names what it needs itself.
+        for need in parsed.depends() {
+            needs.extend(tree.dependencies(need));
+            needs.push(need.replace('-', "_"));
         }
     }
-    Ok(lkm_judge::judge(&trace, &symbols, &about))
+    let mut seen = std::collections::BTreeSet::new();
+    for need in needs.into_iter().filter(|n| seen.insert(n.clone())) {
+        if !with.iter().any(|w| w.name == need) {
+            with.push(Input {
+                image: tree.image(&need, false)?,
+                name: need,
+                params: String::new(),
+            });
+        }
+    }
+    Ok(Plan {
+        with,
+        module,
+        cycles,
+    })
+}
+
+/// uname -r.
+fn running_release() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .ok()
+        .map(|s| s.trim().to_owned())
 }

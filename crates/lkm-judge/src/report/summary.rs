@@ -24,7 +24,7 @@ pub struct Summary {
     /// How many the lab does not take.
     pub refused: usize,
     /// Root findings by rule.
-    pub rules: BTreeMap<&'static str, usize>,
+    pub rules: BTreeMap<String, usize>,
     /// How often each answer of init was seen; `none` where it did not return.
     pub init: BTreeMap<String, usize>,
     /// How often each outcome of exit was seen.
@@ -58,7 +58,7 @@ impl Summary {
             Verdict::Refused => self.refused += 1,
         }
         for finding in report.roots() {
-            *self.rules.entry(finding.rule).or_default() += 1;
+            *self.rules.entry(finding.rule.to_string()).or_default() += 1;
         }
         let init = report
             .result
@@ -68,6 +68,36 @@ impl Summary {
         *self.exit.entry(report.result.exit.clone()).or_default() += 1;
         for name in &report.unmodelled {
             *self.missing.entry(name.clone()).or_default() += 1;
+        }
+    }
+
+    /// Counts a report from its JSON, as a worker printed it. What is not a report counts as inconclusive.
+    pub fn add_line(&mut self, line: &str) {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        self.modules += 1;
+        match value["verdict"].as_str() {
+            Some("clean") => self.clean += 1,
+            Some("findings") => self.findings += 1,
+            Some("refused") => self.refused += 1,
+            _ => self.inconclusive += 1,
+        }
+        let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+        for finding in list(&value["findings"])
+            .iter()
+            .filter(|f| f["root"].is_null())
+        {
+            let rule = finding["rule"].as_str().unwrap_or("?").to_owned();
+            *self.rules.entry(rule).or_default() += 1;
+        }
+        let result = &value["result"];
+        let init = result["init"]
+            .as_i64()
+            .map_or("none".to_owned(), |v| v.to_string());
+        *self.init.entry(init).or_default() += 1;
+        let exit = result["exit"].as_str().unwrap_or("not-run").to_owned();
+        *self.exit.entry(exit).or_default() += 1;
+        for name in list(&value["unmodelled"]).iter().filter_map(|n| n.as_str()) {
+            *self.missing.entry(name.to_owned()).or_default() += 1;
         }
     }
 

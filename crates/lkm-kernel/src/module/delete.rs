@@ -85,12 +85,6 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
     let name = cx.modules.list[index].name.clone();
     if exit != 0 {
         super::enter_phase(cx, index, Phase::Exit);
-        trace::emit(
-            cx,
-            Event::ExitResult {
-                module: name.clone(),
-            },
-        );
         let before = crate::context::save(cx);
         cx.call_guest(exit, &[]);
         super::callback_balance(cx, before, "exit")?;

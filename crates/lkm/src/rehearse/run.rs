@@ -1,0 +1,132 @@
+//! One run: a kernel booted once in this process, a confined child for each run, its record judged here.
+
+use lkm_judge::{About, Report, RunSymbols};
+use lkm_kernel::Cx;
+use lkm_kernel::profile::Profile;
+use lkm_kernel::rehearse::Plan;
+use lkm_machine::fork;
+use lkm_object::elf::Elf;
+use lkm_object::module::ModuleFile;
+use lkm_trace::{Event, Trace};
+use std::time::Duration;
+
+/// Wall-clock time a run may take.
+const WALL: Duration = Duration::from_secs(60);
+/// Memory a run may map beside the guest's.
+const MEMORY: u64 = 2 << 30;
+
+/// Types of the built-in tables, as the kernel asks for them.
+struct Types<'a>(&'a dyn lkm_object::types::Types);
+
+impl lkm_kernel::layout::Types for Types<'_> {
+    fn struct_size(&self, name: &str) -> Option<u64> {
+        self.0.struct_size(name)
+    }
+    fn offset_of(&self, name: &str, path: &str) -> Option<u64> {
+        self.0.offset_of(name, path)
+    }
+}
+
+/// A kernel that runs are forked from.
+pub(crate) struct Lab {
+    cx: Cx,
+    profile: Profile,
+}
+
+/// The kernel release that a module was built for.
+pub(crate) fn release_of(image: &[u8]) -> String {
+    let vermagic = ModuleFile::parse(image)
+        .map(|m| m.vermagic.to_owned())
+        .unwrap_or_default();
+    vermagic
+        .split(' ')
+        .next()
+        .filter(|r| !r.is_empty())
+        .unwrap_or("6.1.0")
+        .to_owned()
+}
+
+impl Lab {
+    /// Boots. At most once in a process, before any thread exists.
+    pub(crate) fn new(profile: Profile, release: &str) -> Result<Lab, String> {
+        if !fork::single_threaded() {
+            return Err("internal error: the lab must start before any thread".into());
+        }
+        let types = lkm_object::builtin::builtin(release)
+            .or_else(|| lkm_object::builtin::builtin(profile.name))
+            .or_else(|| lkm_object::builtin::builtin("6.1"))
+            .ok_or_else(|| format!("no type information for kernel {release}"))?;
+        let options = lkm_kernel::Options {
+            release: release.to_owned(),
+            // The list of exports is that of 6.1; another kernel may have others.
+            unknown_symbols: !release.starts_with("6.1."),
+            ..lkm_kernel::Options::default()
+        };
+        Ok(Lab {
+            cx: lkm_kernel::boot(profile, options, &Types(types))?,
+            profile,
+        })
+    }
+
+    /// Runs a plan in a child and judges what it recorded.
+    pub(crate) fn run(&mut self, plan: &Plan, dmesg: bool) -> Result<Report, String> {
+        let limits = fork::Limits {
+            wall: WALL,
+            record: lkm_trace::MAX_TRACE,
+            memory: MEMORY,
+        };
+        let cx = &mut self.cx;
+        let outcome = fork::run(limits, |record| lkm_kernel::rehearse::run(cx, record, plan))
+            .map_err(|e| e.to_string())?;
+        let trace = lkm_trace::decode(&outcome.record);
+        if std::env::var_os("LKM_TRACE").is_some() {
+            for event in &trace.events {
+                eprintln!("{event:?}");
+            }
+        }
+        if dmesg {
+            print_log(&trace);
+        }
+        let about = About {
+            module: plan.module.name.clone(),
+            profile: self.profile.name.to_owned(),
+            runs: 1,
+            replay: None,
+            cut_short: cut_short(outcome.ended),
+        };
+        Ok(judge(&trace, plan, &about))
+    }
+}
+
+fn judge(trace: &Trace, plan: &Plan, about: &About) -> Report {
+    let mut elves: Vec<(&str, Elf<'_>)> = Vec::new();
+    for input in std::iter::once(&plan.module).chain(&plan.with) {
+        if let Ok(elf) = Elf::parse(&input.image) {
+            elves.push((&input.name, elf));
+        }
+    }
+    let symbols = RunSymbols::from_trace(trace, |name| {
+        elves.iter().find(|(n, _)| *n == name).map(|(_, e)| e)
+    });
+    lkm_judge::judge(trace, &symbols, about)
+}
+
+fn cut_short(ended: fork::Ended) -> Option<String> {
+    match ended {
+        fork::Ended::Normally => None,
+        fork::Ended::LabFailure(why) => Some(format!("lab failure: {why}")),
+        fork::Ended::Signal(signal) => Some(format!("the child was killed by signal {signal}")),
+        fork::Ended::TimedOut => Some("the child did not end in time".into()),
+    }
+}
+
+fn print_log(trace: &Trace) {
+    for event in &trace.events {
+        if let Event::Printk { text, .. } = event {
+            eprint!("{text}");
+            if !text.ends_with('\n') {
+                eprintln!();
+            }
+        }
+    }
+}
