@@ -94,6 +94,20 @@ impl<'t> Entry<'t> {
     }
 }
 
+/// The line of a member. Only the one that is found is taken apart: a lab asks for
+/// hundreds of members before it runs anything.
+fn find<'t>(block: &'t str, member: &str) -> Option<Entry<'t>> {
+    let mut rest = block;
+    loop {
+        let at = rest.find('\n')?;
+        rest = &rest[at + 1..];
+        let after = rest.strip_prefix(' ').and_then(|l| l.strip_prefix(member));
+        if after.is_some_and(|a| a.starts_with(' ')) {
+            return Entry::read(rest.lines().next()?);
+        }
+    }
+}
+
 impl Builtin {
     fn read(text: &'static str) -> Builtin {
         let mut structs = HashMap::with_capacity(1024);
@@ -167,10 +181,7 @@ impl Builtin {
                     if elements.is_some() {
                         return None;
                     }
-                    let entry = block?
-                        .lines()
-                        .filter_map(Entry::read)
-                        .find(|e| e.name == member)?;
+                    let entry = find(block?, member)?;
                     at += entry.offset;
                     size = entry.size;
                     elements = entry.array.then_some(entry.count);
