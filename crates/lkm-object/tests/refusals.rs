@@ -338,7 +338,7 @@ fn symbols_and_relocations() {
     noexec(
         with(rela(8, 1, 99, 0)),
         "L36",
-        "small: Unknown rela relocation: 99",
+        "module: small: Unknown rela relocation: 99",
     );
     noexec(
         with(rela(29, 1, 4, 0)),

@@ -158,7 +158,17 @@ pub fn check_relocations(info: &LoadInfo<'_>) -> Result<(), Refusal> {
                 false => 1,
                 true => match width(r.kind) {
                     Some(width) => width,
-                    None => return refuse(format!("Unknown rela relocation: {}", r.kind)),
+                    None => {
+                        // arch/x86/kernel/module.c puts its own name before what it logs.
+                        return Err(Refusal {
+                            errno: ENOEXEC,
+                            message: Some(format!(
+                                "module: {}: Unknown rela relocation: {}",
+                                info.mod_name, r.kind
+                            )),
+                            step: "L36",
+                        });
+                    }
                 },
             };
             let inside = r
