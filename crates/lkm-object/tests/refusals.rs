@@ -356,6 +356,9 @@ fn symbols_and_relocations() {
         "small: relocation 0 of section 2 names symbol 4 of 4",
     );
     let mut m = module();
+    m[RELA_TEXT].kind = 9;
+    noexec(write(&m), "L36", "module small: REL relocation unsupported");
+    let mut m = module();
     m.insert(SHSTRTAB, section(".ctors", SHT_PROGBITS, ALLOC, &[0; 8]));
     m.insert(
         SHSTRTAB,

@@ -151,7 +151,14 @@ pub fn check_relocations(info: &LoadInfo<'_>) -> Result<(), Refusal> {
         };
         let x86 = elf.machine == EM_X86_64;
         if x86 && section.sh_type == SHT_REL {
-            return refuse("REL relocation unsupported".into());
+            return Err(Refusal {
+                errno: ENOEXEC,
+                message: Some(format!(
+                    "module {}: REL relocation unsupported",
+                    info.mod_name
+                )),
+                step: "L36",
+            });
         }
         for (i, r) in elf.relas(section).enumerate() {
             let width = match x86 {
