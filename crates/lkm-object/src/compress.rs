@@ -108,6 +108,9 @@ fn expand(data: &[u8], limit: usize, tail: Tail) -> Result<Cow<'_, [u8]>> {
             bounded(decoder, guess, format, limit)
         }
         Compression::Zstd => {
+            if let Some(out) = zstd_at_once(data, limit).filter(|_| !first) {
+                return Ok(Cow::Owned(out));
+            }
             let mut decoder =
                 zstd::stream::read::Decoder::with_buffer(data).map_err(|e| damaged(format, e))?;
             if first {
@@ -140,6 +143,27 @@ fn bounded(reader: impl Read, hint: usize, format: Compression, limit: usize) ->
         return Err(Error::TooLarge { limit });
     }
     Ok(out)
+}
+
+thread_local! {
+    /// One context for all files a thread decompresses: making one costs as much as a small module.
+    static ZSTD: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+/// A frame whose header tells its size, straight into a buffer of that size: a fifth
+/// faster than the stream. `None` for anything else, and for damage, on which the
+/// stream then reports.
+fn zstd_at_once(data: &[u8], limit: usize) -> Option<Vec<u8>> {
+    // More than any real file gains is a claim, not worth a buffer.
+    let size = zstd_size(data).filter(|&n| n <= limit && n / 256 <= data.len())?;
+    ZSTD.with_borrow_mut(|context| {
+        if context.is_none() {
+            *context = zstd::bulk::Decompressor::new().ok();
+        }
+        let out = context.as_mut()?.decompress(data, size).ok()?;
+        (out.len() == size).then_some(out)
+    })
 }
 
 /// The size in a gzip trailer, believed only up to deflate's best ratio.
