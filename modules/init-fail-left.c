@@ -4,7 +4,7 @@
 //#Verdict: findings
 //#Expect: left-registered init "misc"
 //#Result: load=-16 init=-16 exit=not-run
-//#Real: load=-16 silent
+//#Real: load=-16 silent alone
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>

@@ -2,7 +2,7 @@
 /* An input device, registered, fed and unregistered: correct. */
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
-//#Real: load=0 unload=0 log "lkm button"
+//#Real: load=0 unload=0 silent
 #include <linux/input.h>
 #include <linux/module.h>
 

@@ -3,7 +3,7 @@
 //#Verdict: findings
 //#Expect: left-registered "misc"
 //#Result: load=0 init=0 exit=done
-//#Real: load=0 unload=0 silent
+//#Real: load=0 unload=0 silent alone
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>

@@ -4,7 +4,7 @@
 //#Expect: module-pinned "on_tick"
 //#Expect: self-module-get
 //#Result: load=0 init=0 exit=not-run
-//#Real: load=0 unload=-11 silent
+//#Real: load=0 unload=-11 silent wait
 #include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/timer.h>

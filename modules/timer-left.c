@@ -3,7 +3,7 @@
 //#Verdict: findings
 //#Expect: left-running "timer"
 //#Result: load=0 init=0 exit=done
-//#Real: load=0 unload=0 silent
+//#Real: load=0 unload=0 silent alone
 #include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/timer.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Uses a GPL-only symbol first and one of a proprietary module then: refused. */
+/* Uses a GPL-only symbol and one of a proprietary module: refused. */
 //#With: closed-export.ko chain-base.ko
 //#Build: blind
 //#Result: load=-2 exit=not-run
-//#Real: load=-2 log "using GPL-only symbols uses symbols closed_number from proprietary module"
+//#Real: load=-2 log "inheriting taint"
 #include <linux/module.h>
 
 extern int chain_base_add(int n);

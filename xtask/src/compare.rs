@@ -82,9 +82,9 @@ impl Stage {
         ));
         spec.step(name, &format!("exec rawsys /x/{name}.lab /x/ko"));
         if let Some(step) = spec.steps.last_mut() {
-            step.seconds = 240;
+            step.seconds = 400;
         }
-        spec.timeout = Duration::from_secs(300);
+        spec.timeout = Duration::from_secs(450);
         let result = vm::run(&spec)?;
         let step = result.steps.into_iter().next();
         let step = step.ok_or_else(|| format!("the guest ran nothing:\n{}", result.console))?;

@@ -45,6 +45,10 @@ pub struct Real {
     pub log: Option<String>,
     /// Nothing in the kernel log tells of a fault.
     pub silent: bool,
+    /// What it leaves behind breaks what comes after it: it gets a boot of its own.
+    pub alone: bool,
+    /// The unload comes some seconds after the load.
+    pub wait: bool,
 }
 
 /// All directives of a module.
@@ -139,6 +143,10 @@ fn real(text: &str) -> Result<Option<Real>, String> {
             real.unload = Some(errno(n)?);
         } else if word == "silent" {
             real.silent = true;
+        } else if word == "alone" {
+            real.alone = true;
+        } else if word == "wait" {
+            real.wait = true;
         } else if word == "log" {
             let text = all.next().ok_or("nothing after `log`")?;
             real.log = Some(unquote(&text).ok_or("log without quotes")?.to_owned());

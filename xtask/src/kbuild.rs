@@ -61,6 +61,23 @@ pub fn sources() -> Result<Vec<Source>, Box<dyn std::error::Error>> {
         .collect())
 }
 
+/// The headers that modules share, beside them.
+fn shared_headers() -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut dirs = vec![paths::root().join("modules")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|e| e == "h") {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Writes a file only when its text differs, so that time stamps stay.
 pub fn write_if_changed(path: &Path, text: &[u8]) -> std::io::Result<()> {
     if fs::read(path).is_ok_and(|old| old == text) {
@@ -140,6 +157,10 @@ fn copy_sources(sources: &[&Source], dir: &Path) -> Result<(), Box<dyn std::erro
         kbuild.push_str(&format!("obj-m += {}.o\n", source.name));
         let copy = dir.join(format!("{}.c", source.name));
         write_if_changed(&copy, &fs::read(&source.path)?)?;
+    }
+    for header in shared_headers()? {
+        let copy = dir.join(header.file_name().unwrap_or_default());
+        write_if_changed(&copy, &fs::read(&header)?)?;
     }
     write_if_changed(&dir.join("Kbuild"), kbuild.as_bytes())?;
     Ok(())

@@ -11,6 +11,7 @@ mod fuzz;
 mod kbuild;
 mod kernel;
 mod paths;
+mod real;
 mod record;
 mod rehearse;
 mod selftests;
@@ -44,6 +45,11 @@ const TASKS: &[Task] = &[
         name: "modules",
         help: "[--verbose]                  build the test modules with kbuild",
         run: kbuild::task,
+    },
+    Task {
+        name: "real",
+        help: "[NAME...]   load and unload the test modules on a real kernel",
+        run: real::task,
     },
     Task {
         name: "setup",

@@ -73,6 +73,7 @@ pub fn task(args: &[String]) -> crate::Outcome {
     }
     if wanted.group("kernel") {
         groups.push(scripts(&lkm, Real::Vm));
+        groups.push(on_a_real_kernel());
     }
     if wanted.long {
         groups.push(crate::fuzz::all());
@@ -167,7 +168,16 @@ fn kernel_selftests(lkm: &Path) -> Tally {
 /// The lab scripts, against the records or against a kernel that is booted for them.
 fn scripts(lkm: &Path, from: Real) -> Tally {
     compare::all(lkm, from, &[]).unwrap_or_else(|e| {
-        let mut tally = Tally::new("lab scripts");
+        let mut tally = Tally::new("scripts");
+        tally.add("set-up", &[e.to_string()]);
+        tally
+    })
+}
+
+/// The modules on a kernel that is booted for them.
+fn on_a_real_kernel() -> Tally {
+    crate::real::all(&[]).unwrap_or_else(|e| {
+        let mut tally = Tally::new("modules for real");
         tally.add("set-up", &[e.to_string()]);
         tally
     })

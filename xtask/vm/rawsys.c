@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -365,6 +366,7 @@ static int run(char **w, int n, struct output *o);
 static int do_start(char **w, int n)
 {
 	struct kept *job = keep(jobs, w[1], true);
+	struct pollfd ended = { .events = POLLIN };
 	int ends[2];
 
 	if (pipe(ends))
@@ -382,7 +384,9 @@ static int do_start(char **w, int n)
 	}
 	close(ends[1]);
 	job->fd = ends[0];
-	usleep(700000);
+	/* Until it has ended, or long enough to be asleep. */
+	ended.fd = job->fd;
+	poll(&ended, 1, 700);
 	return STARTED;
 }
 
