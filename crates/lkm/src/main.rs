@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod examples;
+mod explain;
 mod live;
 mod rehearse;
 mod tree;
@@ -26,6 +27,11 @@ const COMMANDS: &[Command] = &[
         name: "why",
         help: "who keeps a module of the running kernel loaded, and what would break without it",
         run: live::why,
+    },
+    Command {
+        name: "explain",
+        help: "the page of a rule; or an oops text, read and explained",
+        run: explain::main,
     },
 ];
 
