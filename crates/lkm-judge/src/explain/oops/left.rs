@@ -128,7 +128,9 @@ pub fn consequences(oops: &Oops, module: &str, state: Option<State>) -> Vec<Stri
     let old = v.is_some_and(|v| v < (4, 1));
     let recent = v.is_none_or(|v| v >= (6, 1));
     // Only the task inside init or exit wedges the module: a thread's death does not.
-    let inside = runs_through(oops, INIT) || runs_through(oops, EXIT);
+    let tools = ["insmod", "modprobe", "kmod", "rmmod"];
+    let inside =
+        runs_through(oops, INIT) || runs_through(oops, EXIT) || tools.contains(&oops.comm.as_str());
     match state {
         Some(State::Loading) if inside => {
             out.push(format!("{module} stays Loading with a count of 1, held by the dead task: rmmod says \"in use\", rmmod -f fails too"));

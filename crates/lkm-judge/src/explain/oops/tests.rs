@@ -259,6 +259,33 @@ Call Trace:
 }
 
 #[test]
+fn a_text_of_the_lab_has_frames_without_offsets() {
+    let e = explain_text(
+        "refcount_t: addition on 0; use-after-free.
+BUG: kernel NULL pointer dereference, address: 0000000000000000
+#PF: supervisor write access in kernel mode
+Oops: 0002 [#1] PREEMPT SMP
+CPU: 0 PID: 1004 Comm: rmmod Tainted: G        W  OE      6.1.0-56-amd64 #1
+RIP: 0010:kthread_stop
+Call Trace:
+ <TASK>
+ kthread_stop
+ 0x556b0f17b9f3
+ </TASK>
+Modules linked in: once(OE-)
+---[ end trace 0000000000000000 ]---",
+    )
+    .unwrap();
+    assert_eq!(e.rule, Some("kthread-stop-after-exit"));
+    assert_eq!(e.oops.frames.len(), 1);
+    assert_eq!(
+        (e.module.as_str(), e.state),
+        ("once", Some(State::Unloading))
+    );
+    assert!(e.left.iter().any(|l| l.contains("EBUSY")), "{:?}", e.left);
+}
+
+#[test]
 fn what_is_no_oops_is_not_explained() {
     assert!(explain_text("").is_none());
     assert!(explain_text("hello from a module\n").is_none());
