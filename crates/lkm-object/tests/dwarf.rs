@@ -6,7 +6,7 @@ use std::process::Command;
 mod common;
 
 use common::{Random, mutate};
-use lkm_object::{Btf, Dwarf, Elf, Types, vmlinux};
+use lkm_object::{Btf, Dwarf, Elf, KernelTypes, ModuleFile, Types, vmlinux};
 
 const SOURCE: &str = r#"// SPDX-License-Identifier: GPL-2.0
 #include <linux/module.h>
@@ -171,6 +171,17 @@ fn layouts_and_lines() {
             }
         }
     }
+
+    // The module's own structs are known along with the kernel's.
+    let module = ModuleFile::parse(&data).unwrap();
+    let types = KernelTypes::for_module(&module, None);
+    assert!(types.describe().contains("debug information"));
+    assert_eq!(types.struct_size("probe_inner"), Some(8));
+    assert_eq!(types.struct_size("module"), Some(this.size));
+    // A table that has another struct module is not used.
+    let mut other = module.clone();
+    other.this_module.size += 64;
+    assert!(KernelTypes::for_module(&other, None).builtin().is_none());
 
     // Every layout the kernel's BTF has, too, is the same there.
     let image = format!("/boot/vmlinuz-{release}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lkm_object::btf::{Kind, ValueKind};
 use lkm_object::vmlinux::{self, Memory};
-use lkm_object::{Btf, Elf, ModuleFile, Types};
+use lkm_object::{Btf, Elf, KernelTypes, ModuleFile, Types};
 
 /// Image and release of each kernel that has image and modules installed.
 fn kernels() -> Vec<(PathBuf, String)> {
@@ -111,6 +111,14 @@ fn types_of_the_kernel_and_of_each_module() {
                 }
             }
             assert_eq!(split.struct_size("list_head"), Some(16));
+            if count % 100 == 0 {
+                let types = KernelTypes::for_module(&module, Some(kernel.clone()));
+                assert!(types.describe().starts_with("BTF of the kernel"));
+                assert_eq!(types.btf().unwrap().own_ids(), split.own_ids());
+                // Without an image, a stock kernel's layouts are the built-in ones, or none.
+                let types = KernelTypes::for_module(&module, None);
+                assert_eq!(types.is_empty(), types.struct_size("module").is_none());
+            }
             count += 1;
         });
         eprintln!("{release}: {} types, {count} modules", kernel.end_id());

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use gimli::{AttributeValue, DebugInfoOffset, DwTag, Unit, UnitOffset};
+use gimli::{AttributeValue, DebugInfoOffset, Unit, UnitOffset};
 
 use super::{Dwarf, Slice, UnitIndex};
 use crate::types::{Step, Types, real_name, steps};
@@ -14,34 +15,51 @@ const DEPTH: usize = 64;
 /// Structs looked through for one member at most.
 const STRUCTS: usize = 50_000;
 
-/// One query's look at the debug information: units are opened once.
-struct View<'a> {
-    index: &'a [UnitIndex],
-    dwarf: gimli::Dwarf<Slice<'a>>,
-    open: RefCell<HashMap<usize, Rc<Unit<Slice<'a>>>>>,
-}
-
 /// A type, by the offset of its entry in `.debug_info`.
 type Id = usize;
 
-/// What matters of an entry that is a type.
-struct Die {
-    tag: DwTag,
+/// Types that have been read: a lab asks for many members of few structs.
+#[derive(Default)]
+pub(super) struct Memo(Mutex<HashMap<Id, Arc<Def>>>);
+
+/// A type without the typedefs and qualifiers around it.
+struct Def {
+    /// `DW_AT_byte_size`; a pointer's is that of an address.
     size: Option<u64>,
-    refers: Option<Id>,
+    what: What,
+}
+
+enum What {
+    /// A struct or union.
+    Members(Vec<Member>),
+    /// An array: elements in each dimension, and their type.
+    Array(Vec<u64>, Id),
+    /// An integer, a pointer, an enum...
+    Plain,
 }
 
 /// A member of a struct or union.
 struct Member {
+    /// Empty for an anonymous struct or union.
+    name: Box<str>,
     /// Offset in the struct in bytes; `None` for a bit field.
     offset: Option<u64>,
     id: Id,
+}
+
+/// One query's look at the debug information: units are opened once, and only for what is not known yet.
+struct View<'a> {
+    index: &'a [UnitIndex],
+    memo: &'a Memo,
+    dwarf: gimli::Dwarf<Slice<'a>>,
+    open: RefCell<HashMap<usize, Rc<Unit<Slice<'a>>>>>,
 }
 
 impl<'a> View<'a> {
     fn new(dwarf: &'a Dwarf<'_>) -> View<'a> {
         View {
             index: dwarf.units(),
+            memo: &dwarf.memo,
             dwarf: dwarf.gimli(),
             open: RefCell::new(HashMap::new()),
         }
@@ -78,53 +96,46 @@ impl<'a> View<'a> {
         }
     }
 
-    fn die(&self, id: Id) -> Option<Die> {
-        let (unit, offset) = self.place(id)?;
-        let entry = unit.entry(offset).ok()?;
-        Some(Die {
-            tag: entry.tag(),
-            size: entry
-                .attr_value(gimli::DW_AT_byte_size)
-                .and_then(|v| v.udata_value()),
-            refers: entry
-                .attr_value(gimli::DW_AT_type)
-                .and_then(|v| View::reference(&unit, v)),
-        })
+    /// The type behind typedefs and qualifiers.
+    fn def(&self, id: Id) -> Option<Arc<Def>> {
+        let locked = || self.memo.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(def) = locked().get(&id) {
+            return Some(def.clone());
+        }
+        let def = Arc::new(self.read(id)?);
+        locked().insert(id, def.clone());
+        Some(def)
     }
 
-    /// The type behind typedefs and qualifiers.
-    fn strip(&self, mut id: Id) -> Option<(Id, Die)> {
+    fn read(&self, mut id: Id) -> Option<Def> {
         for _ in 0..DEPTH {
-            let die = self.die(id)?;
-            match die.tag {
+            let (unit, offset) = self.place(id)?;
+            let entry = unit.entry(offset).ok()?;
+            let refers = || View::reference(&unit, entry.attr_value(gimli::DW_AT_type)?);
+            let size = entry
+                .attr_value(gimli::DW_AT_byte_size)
+                .and_then(|v| v.udata_value());
+            let what = match entry.tag() {
                 gimli::DW_TAG_typedef
                 | gimli::DW_TAG_const_type
                 | gimli::DW_TAG_volatile_type
                 | gimli::DW_TAG_restrict_type
-                | gimli::DW_TAG_atomic_type => id = die.refers?,
-                _ => return Some((id, die)),
-            }
-        }
-        None
-    }
-
-    fn size_of(&self, id: Id) -> Option<u64> {
-        let (mut id, mut times) = (id, 1u64);
-        for _ in 0..DEPTH {
-            let (at, die) = self.strip(id)?;
-            if die.tag != gimli::DW_TAG_array_type {
-                let size = match die.size {
-                    Some(size) => size,
-                    None if die.tag == gimli::DW_TAG_pointer_type => {
-                        u64::from(self.place(at)?.0.header.address_size())
-                    }
-                    None => return None,
-                };
-                return size.checked_mul(times);
-            }
-            let count = self.counts(at)?.into_iter().try_fold(1, u64::checked_mul)?;
-            times = times.checked_mul(count)?;
-            id = die.refers?;
+                | gimli::DW_TAG_atomic_type => {
+                    id = refers()?;
+                    continue;
+                }
+                gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type => {
+                    What::Members(self.members(id)?)
+                }
+                gimli::DW_TAG_array_type => What::Array(self.counts(id)?, refers()?),
+                _ => What::Plain,
+            };
+            let pointer = entry.tag() == gimli::DW_TAG_pointer_type;
+            let address = pointer.then(|| u64::from(unit.header.address_size()));
+            return Some(Def {
+                size: size.or(address),
+                what,
+            });
         }
         None
     }
@@ -140,16 +151,42 @@ impl<'a> View<'a> {
                 // A flexible array has no bound.
                 out.push(count.unwrap_or(0));
             }
-            true
         })?;
         Some(out)
     }
 
-    /// Calls `each` with the direct children of an entry until it answers false.
+    fn members(&self, id: Id) -> Option<Vec<Member>> {
+        let mut out = Vec::new();
+        self.children(id, |unit, entry| {
+            let refers = entry
+                .attr_value(gimli::DW_AT_type)
+                .and_then(|v| View::reference(unit, v));
+            let (gimli::DW_TAG_member, Some(id)) = (entry.tag(), refers) else {
+                return;
+            };
+            let offset = match entry.attr_value(gimli::DW_AT_data_member_location) {
+                _ if entry.has_attr(gimli::DW_AT_bit_size) => None,
+                // Members of unions have no location.
+                None => Some(0),
+                Some(v) => v.udata_value(),
+            };
+            let name = entry
+                .attr_value(gimli::DW_AT_name)
+                .and_then(|v| self.dwarf.attr_string(unit, v).ok());
+            out.push(Member {
+                name: name.map_or("".into(), |s| s.to_string_lossy().into()),
+                offset,
+                id,
+            });
+        })?;
+        Some(out)
+    }
+
+    /// Calls `each` with the direct children of an entry.
     fn children(
         &self,
         id: Id,
-        mut each: impl FnMut(&Unit<Slice<'a>>, &gimli::DebuggingInformationEntry<Slice<'a>>) -> bool,
+        mut each: impl FnMut(&Unit<Slice<'a>>, &gimli::DebuggingInformationEntry<Slice<'a>>),
     ) -> Option<()> {
         let (unit, offset) = self.place(id)?;
         let mut cursor = unit.entries_at_offset(offset).ok()?;
@@ -159,64 +196,49 @@ impl<'a> View<'a> {
         }
         let mut child = cursor.next_dfs().ok()?;
         while let Some(entry) = child {
-            if !each(&unit, entry) {
-                break;
-            }
+            each(&unit, entry);
             child = cursor.next_sibling().ok()?;
         }
         Some(())
     }
 
-    /// The member of that name, looking through anonymous ones.
-    fn member(&self, id: Id, name: &str, depth: usize, budget: &mut usize) -> Option<Member> {
+    fn size_of(&self, id: Id) -> Option<u64> {
+        let (mut id, mut times) = (id, 1u64);
+        for _ in 0..DEPTH {
+            let def = self.def(id)?;
+            let What::Array(counts, element) = &def.what else {
+                return def.size?.checked_mul(times);
+            };
+            times = counts.iter().try_fold(times, |n, &c| n.checked_mul(c))?;
+            id = *element;
+        }
+        None
+    }
+
+    /// Offset and type of the member of that name, looking through anonymous ones.
+    fn member(
+        &self,
+        id: Id,
+        name: &str,
+        depth: usize,
+        budget: &mut usize,
+    ) -> Option<(Option<u64>, Id)> {
         let depth = depth.checked_sub(1)?;
         *budget = budget.checked_sub(1)?;
-        let mut found = None;
-        let mut anonymous = Vec::new();
-        self.children(id, |unit, entry| {
-            if entry.tag() != gimli::DW_TAG_member {
-                return true;
-            }
-            let Some(id) = entry
-                .attr_value(gimli::DW_AT_type)
-                .and_then(|v| View::reference(unit, v))
-            else {
-                return true;
+        let def = self.def(id)?;
+        let What::Members(members) = &def.what else {
+            return None;
+        };
+        if let Some(m) = members.iter().find(|m| *m.name == *name) {
+            return Some((m.offset, m.id));
+        }
+        members.iter().filter(|m| m.name.is_empty()).find_map(|m| {
+            let (inner, found) = self.member(m.id, name, depth, budget)?;
+            let offset = match (inner, m.offset) {
+                (Some(a), Some(b)) => Some(a.checked_add(b)?),
+                _ => None,
             };
-            let bits = entry.has_attr(gimli::DW_AT_bit_size);
-            let location = entry.attr_value(gimli::DW_AT_data_member_location);
-            let offset = match location {
-                _ if bits => None,
-                // Members of unions have no location.
-                None => Some(0),
-                Some(v) => v.udata_value(),
-            };
-            let member = Member { offset, id };
-            match entry.attr_value(gimli::DW_AT_name) {
-                None => anonymous.push(member),
-                Some(v) => {
-                    let same = self
-                        .dwarf
-                        .attr_string(unit, v)
-                        .is_ok_and(|s| s.slice() == name.as_bytes());
-                    if same {
-                        found = Some(member);
-                        return false;
-                    }
-                }
-            }
-            true
-        })?;
-        found.or_else(|| {
-            anonymous.into_iter().find_map(|outer| {
-                let (inner, _) = self.strip(outer.id)?;
-                let found = self.member(inner, name, depth, budget)?;
-                let offset = match (found.offset, outer.offset) {
-                    (Some(a), Some(b)) => Some(a.checked_add(b)?),
-                    _ => None,
-                };
-                Some(Member { offset, ..found })
-            })
+            Some((offset, found))
         })
     }
 
@@ -279,35 +301,35 @@ impl<'a> View<'a> {
         // Dimensions of the current array that are still to be indexed.
         let mut dimensions: Vec<u64> = Vec::new();
         for step in steps(path)? {
-            let (stripped, die) = self.strip(id)?;
             match step {
                 Step::Member(name) => {
-                    let member = self.member(stripped, name, DEPTH, &mut { STRUCTS })?;
-                    at = match (at, member.offset) {
+                    if !dimensions.is_empty() {
+                        return None;
+                    }
+                    let (offset, found) = self.member(id, name, DEPTH, &mut { STRUCTS })?;
+                    at = match (at, offset) {
                         (Some(a), Some(b)) => Some(a.checked_add(b)?),
                         _ => None,
                     };
-                    id = member.id;
-                    dimensions.clear();
+                    id = found;
                 }
                 Step::Element(index) => {
-                    if die.tag != gimli::DW_TAG_array_type {
+                    let def = self.def(id)?;
+                    let What::Array(counts, element) = &def.what else {
                         return None;
-                    }
+                    };
                     if dimensions.is_empty() {
-                        dimensions = self.counts(stripped)?;
-                    }
-                    if dimensions.is_empty() {
-                        return None;
+                        dimensions.clone_from(counts);
+                        if dimensions.is_empty() {
+                            return None;
+                        }
                     }
                     dimensions.remove(0);
-                    let element = self.size_of(die.refers?)?;
-                    let stride = dimensions
-                        .iter()
-                        .try_fold(element, |n, &d| n.checked_mul(d))?;
+                    let size = self.size_of(*element)?;
+                    let stride = dimensions.iter().try_fold(size, |n, &d| n.checked_mul(d))?;
                     at = Some(at?.checked_add(stride.checked_mul(index)?)?);
                     if dimensions.is_empty() {
-                        id = die.refers?;
+                        id = *element;
                     }
                 }
             }

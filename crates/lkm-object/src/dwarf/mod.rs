@@ -30,6 +30,7 @@ pub struct Dwarf<'d> {
     starts: Vec<Option<u64>>,
     units: OnceLock<Vec<UnitIndex>>,
     lines: OnceLock<line::Lines>,
+    memo: layout::Memo,
 }
 
 /// A compilation unit, and its structs by name once they have been asked for.
@@ -75,6 +76,7 @@ impl<'d> Dwarf<'d> {
             starts,
             units: OnceLock::new(),
             lines: OnceLock::new(),
+            memo: layout::Memo::default(),
         }))
     }
 
