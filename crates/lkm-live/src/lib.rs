@@ -6,11 +6,14 @@ pub mod memory;
 pub mod netlink;
 pub mod proc;
 pub mod rescue;
+pub mod scan;
 pub mod symbols;
 pub mod sys;
 pub mod target;
+pub mod trace;
 pub mod trees;
 pub mod types;
+pub mod unload;
 pub mod walk;
 pub mod why;
 

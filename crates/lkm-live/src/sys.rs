@@ -138,3 +138,34 @@ pub fn is_root() -> bool {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
 }
+
+static ENDED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+extern "C" fn note_end(_: libc::c_int) {
+    ENDED.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
+/// From now on the signals that usually end a program only set what [`ended`] answers, so
+/// that there is time to clean up.
+pub fn catch_endings() {
+    let handler = note_end as extern "C" fn(libc::c_int);
+    for signal in [
+        libc::SIGINT,
+        libc::SIGTERM,
+        libc::SIGHUP,
+        libc::SIGQUIT,
+        libc::SIGPIPE,
+    ] {
+        // SAFETY: an all-zero sigaction is a valid one (no flags, an empty mask).
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the action is initialised, and its handler only stores to an atomic.
+        unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) };
+    }
+}
+
+/// True when a signal has asked the program to end.
+pub fn ended() -> bool {
+    ENDED.load(std::sync::atomic::Ordering::Relaxed)
+}

@@ -22,6 +22,8 @@ pub struct Target {
     pub exit: u64,
     /// Start and length of each piece of its memory.
     pub ranges: Vec<(u64, u64)>,
+    /// The writable one: its data.
+    pub data: Vec<(u64, u64)>,
 }
 
 impl Target {
@@ -76,6 +78,7 @@ pub fn read(kernel: &Kernel<'_>, address: u64) -> Result<Target, Trouble> {
         init: record.ptr("init")?,
         exit: record.ptr("exit")?,
         ranges: ranges(kernel, address)?,
+        data: data(kernel, address)?,
     })
 }
 
@@ -110,4 +113,29 @@ fn ranges(kernel: &Kernel<'_>, module: u64) -> Result<Vec<(u64, u64)>, Trouble> 
         );
     }
     Ok(found)
+}
+
+/// The module's writable data, without what is read-only after init.
+fn data(kernel: &Kernel<'_>, module: u64) -> Result<Vec<(u64, u64)>, Trouble> {
+    if kernel.types.has("module", "core_layout") {
+        let record = kernel.record("module", module)?;
+        let (base, size) = (
+            record.ptr("core_layout.base")?,
+            record.u32("core_layout.size")?,
+        );
+        let fixed = record.u32("core_layout.ro_after_init_size")?;
+        return Ok(vec![(
+            base + u64::from(fixed),
+            u64::from(size.saturating_sub(fixed)),
+        )]);
+    }
+    /// `MOD_DATA` of `enum mod_mem_type`.
+    const MOD_DATA: u64 = 1;
+    let step = kernel.types.size("module_memory")?;
+    let at = kernel.at(module, "module", "mem")? + MOD_DATA * step;
+    let base = kernel.ptr(at, "module_memory", "base")?;
+    Ok(vec![(
+        base,
+        u64::from(kernel.u32(at, "module_memory", "size")?),
+    )])
 }

@@ -29,6 +29,16 @@ const COMMANDS: &[Command] = &[
         run: live::why,
     },
     Command {
+        name: "trace",
+        help: "who takes and puts a module's references from now on",
+        run: live::trace,
+    },
+    Command {
+        name: "unload",
+        help: "unload a module; when it is stuck, free it",
+        run: live::unload,
+    },
+    Command {
         name: "explain",
         help: "the page of a rule; or an oops text, read and explained",
         run: explain::main,
