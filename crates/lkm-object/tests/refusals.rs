@@ -521,6 +521,20 @@ fn signature_trailers() {
         EKEYREJECTED,
         Some("Loading of unsigned module is rejected"),
     );
+    let locked = Rules {
+        lockdown: true,
+        comm: "modprobe",
+        ..rules.clone()
+    };
+    refused(
+        &pgp,
+        &locked,
+        "L1c",
+        EPERM,
+        Some(
+            "Lockdown: modprobe: unsigned module loading is restricted; see man kernel_lockdown.7",
+        ),
+    );
     // Flags that ask for less care make a signature worthless, and its bytes part of the file.
     let mangled = Rules { flags: 2, ..rules };
     assert!(!load_checks(&pgp, &mangled).unwrap().info.sig_ok);

@@ -257,17 +257,20 @@ impl Btf {
     }
 
     fn string(&self, offset: u32) -> &str {
+        str_at(self.rest_of_strings(offset), 0).unwrap_or("")
+    }
+
+    /// The string section from an offset on: the string, a NUL, and others.
+    fn rest_of_strings(&self, offset: u32) -> &[u8] {
         if offset < self.first_string {
             return match &self.base {
-                Some(base) => base.string(offset),
-                None => "",
+                Some(base) => base.rest_of_strings(offset),
+                None => &[],
             };
         }
-        str_at(
-            &self.data[self.strings.clone()],
-            (offset - self.first_string) as usize,
-        )
-        .unwrap_or("")
+        self.data[self.strings.clone()]
+            .get((offset - self.first_string) as usize..)
+            .unwrap_or(&[])
     }
 
     /// The first type of that name and of one of those kinds: own types first, then the base's.
@@ -380,8 +383,8 @@ impl Names {
         // Backwards, so that each chain runs from the lowest id up.
         for i in (0..count).rev() {
             let offset = btf.order.u32(&btf.data, btf.offsets[i] as usize);
-            let name = btf.string(offset.unwrap_or(0));
-            if name.is_empty() {
+            let name = btf.rest_of_strings(offset.unwrap_or(0));
+            if name.first().is_none_or(|&b| b == 0) {
                 continue;
             }
             let head = &mut heads[hash(name) as usize & mask];
@@ -396,7 +399,7 @@ impl Names {
     }
 
     fn candidates(&self, name: &str) -> impl Iterator<Item = u32> + '_ {
-        let mut at = self.heads[hash(name) as usize & (self.heads.len() - 1)];
+        let mut at = self.heads[hash(name.as_bytes()) as usize & (self.heads.len() - 1)];
         std::iter::from_fn(move || {
             let index = at.checked_sub(1)?;
             at = self.next[index as usize];
@@ -405,9 +408,12 @@ impl Names {
     }
 }
 
-/// FNV-1a. A file may collide on purpose: chains then get long, lookups slow, never wrong.
-fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-    })
+/// FNV-1a, up to the first NUL. A file may collide on purpose: chains then get long,
+/// lookups slow, never wrong.
+fn hash(name: &[u8]) -> u64 {
+    name.iter()
+        .take_while(|&&b| b != 0)
+        .fold(0xcbf2_9ce4_8422_2325, |h, &b| {
+            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+        })
 }

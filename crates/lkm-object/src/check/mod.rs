@@ -87,6 +87,8 @@ pub struct Rules<'a> {
     pub sig_enforce: bool,
     /// Lockdown at `integrity` or more.
     pub lockdown: bool,
+    /// `comm` of the loading task, which lockdown's message names.
+    pub comm: &'a str,
     /// Whose signatures the kernel has keys for.
     pub keys: Keys<'a>,
     /// A kernel built with retpolines that mitigates Spectre v2.
@@ -129,6 +131,7 @@ impl Default for Rules<'_> {
             module_sig: true,
             sig_enforce: false,
             lockdown: false,
+            comm: "insmod",
             keys: Keys::Empty,
             retpoline: true,
             livepatch: true,

@@ -70,10 +70,10 @@ pub fn module_sig_check(
     if rules.lockdown {
         return Err(Refusal {
             errno: EPERM,
-            message: Some(
-                "Lockdown: insmod: unsigned module loading is restricted; see man kernel_lockdown.7"
-                    .into(),
-            ),
+            message: Some(format!(
+                "Lockdown: {}: unsigned module loading is restricted; see man kernel_lockdown.7",
+                rules.comm
+            )),
             step: "L1c",
         });
     }
