@@ -52,25 +52,10 @@ pub(super) fn apply(
                 other => {
                     return Err(Bad {
                         errno: ENOEXEC,
-                        messages: vec![format!("{name}: Unknown rela relocation: {other}")],
+                        messages: vec![format!("module: {name}: Unknown rela relocation: {other}")],
                     });
                 }
             };
-            let fits = match rela.kind {
-                R_32 => value <= u64::from(u32::MAX),
-                R_32S => value as i64 == i64::from(value as i32),
-                // The kernel leaves PC32 unchecked on purpose (its #if 0); a wrong one would jump wild.
-                _ => true,
-            };
-            if !fits {
-                return Err(Bad {
-                    errno: ENOEXEC,
-                    messages: vec![
-                        format!("overflow in relocation type {} val {value:x}", rela.kind),
-                        format!("`{name}' likely not compiled with -mcmodel=kernel"),
-                    ],
-                });
-            }
             let Some(slot) = usize::try_from(at)
                 .ok()
                 .and_then(|at| buffer.get_mut(at..at.checked_add(width)?))
@@ -84,9 +69,28 @@ pub(super) fn apply(
                 return Err(Bad {
                     errno: ENOEXEC,
                     messages: vec![format!(
-                        "x86/modules: Skipping invalid relocation target, existing value is nonzero for type {}, loc {:016x}, val {value:x}",
+                        "module: x86/modules: Skipping invalid relocation target, existing value is nonzero for type {}, loc {:016x}, val {value:x}",
                         rela.kind, address
                     )],
+                });
+            }
+            // As the kernel, which writes first and then looks whether the value fitted.
+            let fits = match rela.kind {
+                R_32 => value <= u64::from(u32::MAX),
+                R_32S => value as i64 == i64::from(value as i32),
+                // The kernel leaves PC32 unchecked on purpose (its #if 0); a wrong one would jump wild.
+                _ => true,
+            };
+            if !fits {
+                return Err(Bad {
+                    errno: ENOEXEC,
+                    messages: vec![
+                        format!(
+                            "module: overflow in relocation type {} val {value:x}",
+                            rela.kind
+                        ),
+                        format!("module: `{name}' likely not compiled with -mcmodel=kernel"),
+                    ],
                 });
             }
             slot.copy_from_slice(&value.to_le_bytes()[..width]);
