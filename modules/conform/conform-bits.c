@@ -49,14 +49,14 @@ static int check_sets(void)
 	CHECK(!bitmap_parselist("0-199:2/4", b, bits));
 	CHECK(bitmap_weight(b, bits) == 100 && test_bit(5, b) && !test_bit(6, b));
 	CHECK(bitmap_parselist("300", c, bits) == -ERANGE && bitmap_parselist("5-3", c, bits) == -EINVAL);
-	CHECK(bitmap_and(c, a, b, bits) && bitmap_weight(c, bits) == 10);
+	CHECK(bitmap_and(c, a, b, bits) && bitmap_weight(c, bits) == 8);
 	CHECK(bitmap_subset(c, a, bits) && !bitmap_subset(a, b, bits));
 	CHECK(bitmap_intersects(a, b, bits));
 	bitmap_or(c, a, b, bits);
-	CHECK(bitmap_weight(c, bits) == 106);
+	CHECK(bitmap_weight(c, bits) == 108);
 	bitmap_xor(c, a, b, bits);
-	CHECK(bitmap_weight(c, bits) == 96);
-	CHECK(bitmap_andnot(c, a, b, bits) && bitmap_weight(c, bits) == 6);
+	CHECK(bitmap_weight(c, bits) == 100);
+	CHECK(bitmap_andnot(c, a, b, bits) && bitmap_weight(c, bits) == 8);
 	bitmap_copy(c, a, bits);
 	CHECK(bitmap_equal(a, c, bits) && !bitmap_equal(a, b, bits));
 	bitmap_shift_left(c, a, 70, bits);

@@ -96,8 +96,8 @@ static int check_print(void)
 	CHECK(sscanf("x", "%d", &one) == 0);
 	string_get_size(3 << 20, 1, STRING_UNITS_2, b, sizeof(b));
 	CHECK(!strcmp(b, "3.00 MiB"));
-	CHECK(hex_dump_to_buffer("AB\x01", 3, 16, 1, b, sizeof(b), true) == 53);
-	CHECK(!strncmp(b, "41 42 01 ", 9) && !strcmp(b + 50, "AB."));
+	CHECK(hex_dump_to_buffer("AB\x01", 3, 16, 1, b, sizeof(b), true) == 52);
+	CHECK(!strncmp(b, "41 42 01 ", 9) && !strcmp(b + 49, "AB."));
 	return 0;
 }
 
