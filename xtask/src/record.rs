@@ -58,7 +58,7 @@ fn is_frame(line: &str) -> bool {
     line.strip_prefix(' ').is_some_and(|rest| {
         let rest = rest.strip_prefix("? ").unwrap_or(rest);
         let word = rest.split(' ').next().unwrap_or("");
-        word.contains("+0x") && word.contains("/0x")
+        (word.contains("+0x") && word.contains("/0x")) || word.starts_with("0x")
     })
 }
 
@@ -87,11 +87,15 @@ pub fn mask(line: &str) -> String {
         }
     }
     flush(&mut word, &mut out);
-    // Source files have the path that they were built in.
+    // Source files have the path that they were built in, modules that they are kept in.
     let words: Vec<&str> = out
         .split(' ')
         .map(|w| match w.rsplit_once('/') {
-            Some((path, file)) if path.starts_with('/') && file.contains(".c:") => file,
+            Some((path, file))
+                if path.starts_with('/') && (file.contains(".c:") || file.contains(".ko")) =>
+            {
+                file
+            }
             _ => w,
         })
         .collect();
@@ -183,6 +187,8 @@ mod tests {
         assert_eq!(mask("deadbeefdeadbeef 12345678"), "ADDR 12345678");
         assert_eq!(mask("CPU: 0 PID: 177 at x"), "CPU: 0 PID: N at x");
         assert!(is_dump(" ? do_init_module+0x4c/0x1f0"));
+        assert!(is_dump(" ? 0xffffffffc0000000"));
+        assert_eq!(mask("insert /x/ko/a.ko: no"), "insert a.ko: no");
         assert!(!is_dump("hello: loading out-of-tree module taints kernel."));
     }
 

@@ -189,6 +189,8 @@ pub struct Report {
     pub result: Outcome,
     /// What is worth knowing and is not wrong.
     pub notes: Vec<String>,
+    /// The last lines of the kernel log (the first run's), without levels and time stamps.
+    pub log: Vec<String>,
 }
 
 impl Report {
@@ -211,6 +213,7 @@ impl Report {
                 exit: "not-run".to_owned(),
             },
             notes: Vec::new(),
+            log: Vec::new(),
         }
     }
 

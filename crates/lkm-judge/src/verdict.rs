@@ -1,6 +1,8 @@
 //! From the books to the report: what was called, what was answered, and what follows from the findings.
 
-use lkm_trace::{Class, End, Trace};
+use std::collections::VecDeque;
+
+use lkm_trace::{Class, End, Event, Trace};
 
 use crate::finding::{Calls, Finding, Outcome, RefStep, Report, SCHEMA, Verdict};
 use crate::ledger::Ledger;
@@ -74,6 +76,7 @@ pub fn judge(trace: &Trace, symbols: &dyn Symbols, about: &About) -> Report {
         refcount: refcount(&ledger, symbols),
         result,
         notes,
+        log: log(trace),
     }
 }
 
@@ -185,6 +188,29 @@ fn doubts(
         reasons.push(format!("exit did not return ({})", result.exit));
     }
     reasons
+}
+
+/// The last lines that were printed; a record without a newline is continued by the next.
+fn log(trace: &Trace) -> Vec<String> {
+    let mut lines: VecDeque<String> = VecDeque::new();
+    let mut open = false;
+    for event in &trace.events {
+        let Event::Printk { text, .. } = event else {
+            continue;
+        };
+        for piece in text.split_inclusive('\n') {
+            let line = piece.trim_end_matches('\n');
+            match lines.back_mut() {
+                Some(last) if open => last.push_str(line),
+                _ => lines.push_back(line.to_owned()),
+            }
+            open = !piece.ends_with('\n');
+            if lines.len() > MAX_NAMES {
+                lines.pop_front();
+            }
+        }
+    }
+    lines.into()
 }
 
 fn refcount(ledger: &Ledger<'_>, symbols: &dyn Symbols) -> Vec<RefStep> {
