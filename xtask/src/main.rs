@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bless;
 mod closure;
 mod compare;
 mod corrupt;
@@ -36,6 +37,11 @@ struct Task {
 
 /// Every task. A new one is a file of its own and a row here.
 const TASKS: &[Task] = &[
+    Task {
+        name: "bless-examples",
+        help: "rebuild the modules that the program embeds",
+        run: bless::task,
+    },
     Task {
         name: "compare",
         help: "[--recorded|--record] [SCRIPT...]   lab scripts, real kernel against lab",

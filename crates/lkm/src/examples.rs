@@ -4,7 +4,41 @@
 /// A module: its name, its bytes, and what must be loaded before it.
 type Example = (&'static str, &'static [u8], &'static [&'static str]);
 
-const EXAMPLES: &[Example] = &[];
+/// The row of an embedded module, with what must be loaded before it.
+macro_rules! embedded {
+    ($name:literal $(, $need:literal)*) => {
+        (
+            $name,
+            include_bytes!(concat!("../examples-ko/", $name, ".ko")).as_slice(),
+            &[$($need),*],
+        )
+    };
+}
+
+const EXAMPLES: &[Example] = &[
+    embedded!("hello"),
+    embedded!("thread-gone"),
+    embedded!("thread-gone-ref"),
+    embedded!("thread-left"),
+    embedded!("timer-left"),
+    embedded!("kmalloc-leak"),
+    embedded!("misc-left"),
+    embedded!("pin-timer"),
+    embedded!("free-then-use"),
+    embedded!("lock-order"),
+    embedded!("chain-base"),
+    embedded!("chain-middle", "chain-base"),
+    embedded!("chain-top", "chain-base", "chain-middle"),
+    embedded!("inherited"),
+    embedded!("vms"),
+    embedded!("force_rmmod"),
+    embedded!("steps"),
+    embedded!("steps-user", "steps"),
+    embedded!("asks"),
+    embedded!("asked"),
+    embedded!("mutexes"),
+    embedded!("kstop"),
+];
 
 /// What loads before an example: names and bytes.
 type Needs = Vec<(&'static str, &'static [u8])>;
