@@ -23,6 +23,7 @@ pub mod modinfo;
 pub mod module;
 pub mod params;
 pub mod signature;
+pub mod symvers;
 pub mod types;
 pub mod vmlinux;
 
@@ -40,4 +41,5 @@ pub use modinfo::Modinfo;
 pub use module::ModuleFile;
 pub use params::Param;
 pub use signature::Signature;
+pub use symvers::{SymversEntry, symvers};
 pub use types::Types;

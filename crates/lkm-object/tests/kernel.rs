@@ -144,14 +144,14 @@ fn exports_equal_module_symvers() {
             eprintln!("SKIPPED: no Module.symvers (install the linux-headers package)");
             continue;
         };
-        let mut theirs = HashMap::new();
-        for line in symvers.lines() {
-            let f: Vec<&str> = line.split('\t').collect();
-            if f[2] == "vmlinux" {
-                let crc = u32::from_str_radix(f[0].trim_start_matches("0x"), 16).unwrap();
-                theirs.insert(f[1], (crc, f[3] == "EXPORT_SYMBOL_GPL", f[4]));
-            }
-        }
+        let theirs: HashMap<_, _> = lkm_object::symvers(&symvers)
+            .filter(|e| e.module == "vmlinux")
+            .map(|e| (e.name, e))
+            .collect();
+        assert_eq!(
+            lkm_object::symvers(&symvers).count(),
+            symvers.lines().count()
+        );
         let raw = std::fs::read(&image).unwrap();
         let data = vmlinux::vmlinux(&raw).unwrap();
         let elf = Elf::parse(&data).unwrap();
@@ -159,10 +159,9 @@ fn exports_equal_module_symvers() {
         assert_eq!(ours.len(), theirs.len());
         let btf = Btf::parse(elf.section(".BTF").unwrap().data).unwrap();
         for e in &ours {
-            let (crc, gpl, namespace) = theirs[e.name];
-            assert_eq!(e.crc, Some(crc), "{}", e.name);
-            assert_eq!(e.gpl, gpl, "{}", e.name);
-            assert_eq!(e.namespace.unwrap_or(""), namespace, "{}", e.name);
+            let their = theirs[e.name];
+            assert_eq!(e.crc, Some(their.crc), "{}", e.name);
+            assert_eq!((e.gpl, e.namespace), (their.gpl, their.namespace));
             // A function of the BTF is text, and nothing else is.
             if btf.find(e.name, &[Kind::Func]).is_some() {
                 assert_eq!(e.memory, Memory::Text, "{}", e.name);
