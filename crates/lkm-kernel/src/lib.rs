@@ -36,7 +36,7 @@ use lkm_machine::{TaskId, Trap, World};
 use lkm_trace::{Class, Event};
 use profile::Profile;
 
-pub use boot::{Options, boot};
+pub use boot::{Options, begin, boot};
 
 /// What kernel code holds: the state, guest memory, calls into the guest.
 pub type Cx = lkm_machine::Cx<Kernel>;

@@ -280,7 +280,14 @@ fn die(cx: &mut Cx, trap: &mut Trap) -> ! {
     }
     oops::print(cx, trap, kind);
     fault_event(cx, kind, &regs, trap.addr, write, exec, true);
-    kill(cx)
+    kill(
+        cx,
+        if trap.cause == Cause::PageFault {
+            9
+        } else {
+            11
+        },
+    )
 }
 
 /// An oops in a modelled kernel function, on behalf of the guest code that called it.
@@ -320,10 +327,20 @@ pub(crate) fn kernel_oops(cx: &mut Cx, stop: Stop, slot: Option<u32>) -> ! {
             site,
         },
     );
-    kill(cx)
+    kill(
+        cx,
+        if matches!(stop, Stop::Fault(_)) {
+            9
+        } else {
+            11
+        },
+    )
 }
 
-fn kill(cx: &mut Cx) -> ! {
+fn kill(cx: &mut Cx, signal: u32) -> ! {
+    if let Some(tid) = sched::current(cx) {
+        cx.sched.tasks[tid as usize].oops_signal = signal;
+    }
     cx.traps.oopses += 1;
     module::taint_kernel(cx, module::taint::DIE);
     let in_interrupt = context::preempt_count(cx) & 0x001f_ff00 != 0

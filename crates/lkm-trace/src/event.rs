@@ -221,4 +221,8 @@ events! {
     30 Data { name: String, address: u64, size: u64 }
     /// request_module was called, and what came of it.
     29 Autoload { name: String, wait: bool, /** Raw result. */ result: i64, tid: u32, site: Site }
+    /// A step of a script begins.
+    60 Step { /** From 1. */ number: u32, /** The command, as the script has it. */ text: String }
+    /// A line that a step leaves in the record.
+    61 Output { /** `ret`, `mod`, `log`, `out` or `note` (what only the lab says). */ kind: String, text: String }
 }

@@ -4,6 +4,7 @@
 
 mod examples;
 mod explain;
+mod lab;
 mod live;
 mod rehearse;
 mod tree;
@@ -22,6 +23,11 @@ const COMMANDS: &[Command] = &[
         name: "rehearse",
         help: "take a module through its life in the lab, and judge it",
         run: rehearse::main,
+    },
+    Command {
+        name: "lab",
+        help: "the lab kernel, driven by a script",
+        run: lab::main,
     },
     Command {
         name: "why",

@@ -1,7 +1,7 @@
 //! `lkm rehearse`: options, and the three ways to run: one file, a name of a tree, a whole tree.
 
 mod all;
-mod run;
+pub(crate) mod run;
 
 use crate::tree::Tree;
 use lkm_judge::Verdict;

@@ -25,6 +25,7 @@ pub struct KernelRules {
     sig_enforce: bool,
     keys: bool,
     force_load: bool,
+    layout_crc: Option<u32>,
 }
 
 impl KernelRules {
@@ -42,6 +43,7 @@ impl KernelRules {
             module_struct_size: Some(self.module_size),
             sig_enforce: self.sig_enforce,
             force_load: self.force_load,
+            layout_crc: self.layout_crc,
             keys: if self.keys {
                 check::Keys::All
             } else {
@@ -63,6 +65,7 @@ pub(super) fn rules(cx: &Cx) -> KernelRules {
         sig_enforce: cx.options.sig_enforce,
         keys: cx.options.trusted_signatures,
         force_load: cx.options.force_load,
+        layout_crc: cx.options.crc_of("module_layout"),
     }
 }
 

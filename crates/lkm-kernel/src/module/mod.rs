@@ -15,6 +15,8 @@ mod relocate;
 mod resolve;
 mod rows;
 pub mod show;
+pub mod syscalls;
+pub mod sysfs;
 pub mod taint;
 
 use crate::abi::R;

@@ -64,6 +64,8 @@ pub struct Task {
     pub dead: bool,
     /// Whether it was killed by an oops.
     pub oopsed: bool,
+    /// The signal that the oops killed it with, as its parent sees it.
+    pub oops_signal: u32,
     /// Whether it is on the run queue.
     pub queued: bool,
     /// Body, taken when it first runs.
@@ -187,6 +189,7 @@ pub fn new_task(
         ts,
         dead: false,
         oopsed: false,
+        oops_signal: 9,
         queued: false,
         body: Some(body),
         frames: Vec::new(),

@@ -49,6 +49,15 @@ pub(crate) fn release_of(image: &[u8]) -> String {
 impl Lab {
     /// Boots. At most once in a process, before any thread exists.
     pub(crate) fn new(profile: Profile, release: &str) -> Result<Lab, String> {
+        Lab::with(profile, release, |_| {})
+    }
+
+    /// The same, with some of the kernel's options changed.
+    pub(crate) fn with(
+        profile: Profile,
+        release: &str,
+        change: impl FnOnce(&mut lkm_kernel::Options),
+    ) -> Result<Lab, String> {
         if !fork::single_threaded() {
             return Err("internal error: the lab must start before any thread".into());
         }
@@ -56,34 +65,44 @@ impl Lab {
             .or_else(|| lkm_object::builtin::builtin(profile.name))
             .or_else(|| lkm_object::builtin::builtin("6.1"))
             .ok_or_else(|| format!("no type information for kernel {release}"))?;
-        let options = lkm_kernel::Options {
+        let mut options = lkm_kernel::Options {
             release: release.to_owned(),
             // The list of exports is that of 6.1; another kernel may have others.
             unknown_symbols: !release.starts_with("6.1."),
             ..lkm_kernel::Options::default()
         };
+        change(&mut options);
         Ok(Lab {
             cx: lkm_kernel::boot(profile, options, &Types(types))?,
             profile,
         })
     }
 
-    /// Runs a plan in a child and judges what it recorded.
-    pub(crate) fn run(&mut self, plan: &Plan, dmesg: bool) -> Result<Report, String> {
+    /// Runs `body` in a confined child; what it recorded, and how it ended.
+    pub(crate) fn record(
+        &mut self,
+        body: impl FnOnce(&mut Cx, fork::Record),
+    ) -> Result<(Trace, fork::Ended), String> {
         let limits = fork::Limits {
             wall: WALL,
             record: lkm_trace::MAX_TRACE,
             memory: MEMORY,
         };
         let cx = &mut self.cx;
-        let outcome = fork::run(limits, |record| lkm_kernel::rehearse::run(cx, record, plan))
-            .map_err(|e| e.to_string())?;
+        let outcome = fork::run(limits, |record| body(cx, record)).map_err(|e| e.to_string())?;
         let trace = lkm_trace::decode(&outcome.record);
         if std::env::var_os("LKM_TRACE").is_some() {
             for event in &trace.events {
                 eprintln!("{event:?}");
             }
         }
+        Ok((trace, outcome.ended))
+    }
+
+    /// Runs a plan in a child and judges what it recorded.
+    pub(crate) fn run(&mut self, plan: &Plan, dmesg: bool) -> Result<Report, String> {
+        let (trace, ended) =
+            self.record(|cx, record| lkm_kernel::rehearse::run(cx, record, plan))?;
         if dmesg {
             print_log(&trace);
         }
@@ -92,7 +111,7 @@ impl Lab {
             profile: self.profile.name.to_owned(),
             runs: 1,
             replay: None,
-            cut_short: cut_short(outcome.ended),
+            cut_short: cut_short(ended),
         };
         Ok(judge(&trace, plan, &about))
     }

@@ -1,0 +1,442 @@
+//! Runs a script's steps in the child: each in a process of the lab's kernel, its record as events.
+
+use super::kernel::{LabHost, LabKernel};
+use super::script::{Command, Fd, Line, Step};
+use lkm_kernel::abi::{R, errno};
+use lkm_kernel::module::load::Args;
+use lkm_kernel::module::syscalls::{self, Descriptor, Pointer};
+use lkm_kernel::module::sysfs::{self, Node};
+use lkm_kernel::module::{show, state, taint};
+use lkm_kernel::sched::{self, Tid};
+use lkm_kernel::{Cx, begin, trace};
+use lkm_machine::fork::Record;
+use lkm_trace::{End, Event, Site, TaskKind};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Module files by the name the script uses.
+pub(super) type Files = BTreeMap<String, Rc<Vec<u8>>>;
+
+/// Virtual time that a step may take before it counts as blocked.
+const PATIENCE: u64 = 60_000_000_000;
+/// Virtual time given to a started process before the script goes on.
+const SETTLE: u64 = 50_000_000;
+
+/// A process that a step runs in.
+#[derive(Clone)]
+struct Process {
+    tid: Tid,
+    out: Rc<RefCell<Vec<String>>>,
+    /// Tools have exit codes, system calls errnos.
+    tool: bool,
+}
+
+struct Lab<'f> {
+    files: &'f Files,
+    root: bool,
+    named: BTreeMap<String, Process>,
+    open: BTreeMap<String, u32>,
+    logged: usize,
+}
+
+/// Runs all lines.
+pub(super) fn run(cx: &mut Cx, record: Record, lines: &[Line], files: &Files) {
+    if begin(cx, record, "lab").is_err() {
+        return;
+    }
+    let mut lab = Lab {
+        files,
+        root: true,
+        named: BTreeMap::new(),
+        open: BTreeMap::new(),
+        logged: 0,
+    };
+    let mut number = 0;
+    for line in lines {
+        match &line.command {
+            Command::As { root } => lab.root = *root,
+            Command::Clock(ns) => {
+                let until = cx.clock.now + ns;
+                sched::run_until(cx, until, |_| false);
+                lkm_kernel::time::advance(cx, until);
+            }
+            Command::Expect(_) => {}
+            Command::Step(step) => {
+                number += 1;
+                trace::emit(
+                    cx,
+                    Event::Step {
+                        number,
+                        text: line.text.clone(),
+                    },
+                );
+                let (ret, out) = lab.step(cx, step);
+                lab.report(cx, &ret, &out);
+            }
+        }
+        if cx.sched.panicked.is_some() {
+            break;
+        }
+    }
+    let time = cx.clock.now;
+    trace::emit(
+        cx,
+        Event::End {
+            how: End::Complete,
+            time,
+            detail: String::new(),
+        },
+    );
+}
+
+fn say(cx: &mut Cx, kind: &str, text: &str) {
+    trace::emit(
+        cx,
+        Event::Output {
+            kind: kind.into(),
+            text: text.into(),
+        },
+    );
+}
+
+impl Lab<'_> {
+    /// Writes what a step left: its result, the modules, the log, its output.
+    fn report(&mut self, cx: &mut Cx, ret: &str, out: &[String]) {
+        say(cx, "ret", ret);
+        for index in (0..cx.modules.list.len()).rev() {
+            if let Ok(Some(line)) = module_line(cx, index) {
+                say(cx, "mod", &line);
+            }
+        }
+        let lines: Vec<String> = cx.printk.lines[self.logged..]
+            .iter()
+            .map(|l| l.text.clone())
+            .collect();
+        self.logged = cx.printk.lines.len();
+        for line in lines {
+            say(cx, "log", &line);
+        }
+        for line in out {
+            say(cx, "out", line);
+        }
+    }
+
+    fn step(&mut self, cx: &mut Cx, step: &Step) -> (String, Vec<String>) {
+        match step {
+            Step::Start { name, step } => {
+                let Some(process) = self.spawn(cx, step) else {
+                    return ("EAGAIN".into(), Vec::new());
+                };
+                let until = cx.clock.now + SETTLE;
+                let tid = process.tid;
+                sched::run_until(cx, until, |cx| cx.sched.tasks[tid as usize].dead);
+                self.named.insert(name.clone(), process);
+                ("started".into(), Vec::new())
+            }
+            Step::Join(name) => match self.named.get(name).cloned() {
+                Some(process) => finish(cx, &process),
+                None => ("ECHILD".into(), Vec::new()),
+            },
+            Step::Stop(name) => match self.named.get(name).cloned() {
+                Some(process) => {
+                    let _ = sched::send_signal(cx, process.tid, 9);
+                    let until = cx.clock.now + SETTLE;
+                    sched::run_until(cx, until, |_| false);
+                    ("0".into(), Vec::new())
+                }
+                None => ("ESRCH".into(), Vec::new()),
+            },
+            Step::Dmesg => {
+                let lines = cx.printk.lines.iter();
+                let out = lines.map(|l| {
+                    format!(
+                        "[{:5}.{:06}] {}",
+                        l.time / 1_000_000_000,
+                        l.time / 1000 % 1_000_000,
+                        l.text
+                    )
+                });
+                ("0".into(), out.collect())
+            }
+            Step::Ps => {
+                let tasks = cx.sched.tasks.iter().filter(|t| !t.dead);
+                (
+                    "0".into(),
+                    tasks
+                        .map(|t| format!("{:5} {} {}", t.pid, t.kind.name(), t.comm))
+                        .collect(),
+                )
+            }
+            other => match self.spawn(cx, other) {
+                Some(process) => finish(cx, &process),
+                None => ("EAGAIN".into(), Vec::new()),
+            },
+        }
+    }
+
+    /// Starts a step in a process of its own.
+    fn spawn(&mut self, cx: &mut Cx, step: &Step) -> Option<Process> {
+        let out: Rc<RefCell<Vec<String>>> = Rc::default();
+        let sink = Rc::clone(&out);
+        let file = step
+            .file()
+            .and_then(|name| self.files.get(name))
+            .map(Rc::clone);
+        let args = |params: &str, pointer: Pointer| match pointer {
+            Pointer::Good => Args::Text(params.to_owned()),
+            Pointer::Bad => Args::Fault,
+        };
+        let mut tool = false;
+        let (comm, body): (&str, sched::Body) = match step {
+            Step::InitModule {
+                params,
+                args: pointer_args,
+                len,
+                pointer,
+                ..
+            } => {
+                let (args, pointer) = (args(params, *pointer_args), *pointer);
+                let bytes = file.unwrap_or_default();
+                let len = len.unwrap_or(bytes.len() as u64);
+                (
+                    "init_module",
+                    Box::new(move |cx| {
+                        Ok(syscalls::init_module(cx, &bytes, len, pointer, args)?.into())
+                    }),
+                )
+            }
+            Step::FinitModule {
+                params,
+                args: pointer_args,
+                flags,
+                fd,
+                ..
+            } => {
+                let (args, flags) = (args(params, *pointer_args), *flags);
+                let fd = match (fd, file) {
+                    (Fd::None | Fd::Write, _) | (Fd::Read | Fd::ReadWrite, None) => Descriptor::Bad,
+                    (Fd::Irregular, _) => Descriptor::Irregular,
+                    (Fd::Read, Some(bytes)) => Descriptor::File {
+                        bytes,
+                        written: false,
+                    },
+                    (Fd::ReadWrite, Some(bytes)) => Descriptor::File {
+                        bytes,
+                        written: true,
+                    },
+                };
+                (
+                    "finit_module",
+                    Box::new(move |cx| Ok(syscalls::finit_module(cx, fd, args, flags)?.into())),
+                )
+            }
+            Step::DeleteModule {
+                name,
+                flags,
+                pointer,
+            } => {
+                let (name, flags, good) = (name.clone(), *flags, *pointer == Pointer::Good);
+                let body = move |cx: &mut Cx| -> R<i64> {
+                    Ok(syscalls::delete_module(cx, good.then_some(name.as_str()), flags)?.into())
+                };
+                ("delete_module", Box::new(body))
+            }
+            Step::Tool { name, args } => {
+                tool = true;
+                let (name, args, files) = (name.clone(), args.clone(), self.files.clone());
+                let body = move |cx: &mut Cx| -> R<i64> {
+                    Ok(i64::from(run_tool(cx, &name, &args, &files, &sink)))
+                };
+                ("tool", Box::new(body))
+            }
+            Step::Cat(path) | Step::Ls(path) => {
+                let (path, root) = (path.clone(), self.root);
+                let want_directory = matches!(step, Step::Ls(_));
+                let body = move |cx: &mut Cx| read_path(cx, &path, root, want_directory, &sink);
+                (if want_directory { "ls" } else { "cat" }, Box::new(body))
+            }
+            Step::Write { path, text } => {
+                let (path, text) = (path.clone(), text.clone());
+                let body = move |cx: &mut Cx| -> R<i64> {
+                    let errno = sysfs::write(cx, &path, text.as_bytes())?.unwrap_or(errno::ENOENT);
+                    Ok(i64::from(-errno))
+                };
+                ("write", Box::new(body))
+            }
+            Step::Open { .. } | Step::Close(_) => {
+                let _ = &mut self.open;
+                ("open", Box::new(|_: &mut Cx| Ok(i64::from(-errno::ENOENT))))
+            }
+            Step::Start { .. } | Step::Join(_) | Step::Stop(_) | Step::Dmesg | Step::Ps => {
+                return None;
+            }
+        };
+        let tid = sched::new_task(cx, comm, TaskKind::User, 0, Site::default(), body)
+            .ok()
+            .flatten()?;
+        cx.sched.tasks[tid as usize].capable = self.root;
+        let _ = sched::wake(cx, tid);
+        Some(Process { tid, out, tool })
+    }
+}
+
+/// Waits for a process; its result and output.
+fn finish(cx: &mut Cx, process: &Process) -> (String, Vec<String>) {
+    let tid = process.tid;
+    let until = cx.clock.now + PATIENCE;
+    sched::run_until(cx, until, |cx| cx.sched.tasks[tid as usize].dead);
+    let task = &cx.sched.tasks[tid as usize];
+    let out = process.out.borrow().clone();
+    let ret = if !task.dead {
+        format!("blocked in {}", task.waits.map_or("schedule", |w| w.0))
+    } else if task.oopsed {
+        format!("signal {}", task.oops_signal)
+    } else if task.signals & (1 << 9) != 0 {
+        "signal 9".into()
+    } else if process.tool {
+        format!("exit {}", task.value)
+    } else {
+        errno_name(task.value)
+    };
+    (ret, out)
+}
+
+/// The result of a system call as the record has it.
+fn errno_name(value: i64) -> String {
+    if value >= 0 {
+        return value.to_string();
+    }
+    let names: &[(i32, &str)] = &[
+        (1, "EPERM"),
+        (2, "ENOENT"),
+        (3, "ESRCH"),
+        (4, "EINTR"),
+        (5, "EIO"),
+        (6, "ENXIO"),
+        (7, "E2BIG"),
+        (8, "ENOEXEC"),
+        (9, "EBADF"),
+        (10, "ECHILD"),
+        (11, "EWOULDBLOCK"),
+        (12, "ENOMEM"),
+        (13, "EACCES"),
+        (14, "EFAULT"),
+        (16, "EBUSY"),
+        (17, "EEXIST"),
+        (19, "ENODEV"),
+        (20, "ENOTDIR"),
+        (21, "EISDIR"),
+        (22, "EINVAL"),
+        (25, "ENOTTY"),
+        (26, "ETXTBSY"),
+        (27, "EFBIG"),
+        (28, "ENOSPC"),
+        (30, "EROFS"),
+        (34, "ERANGE"),
+        (36, "ENAMETOOLONG"),
+        (38, "ENOSYS"),
+        (62, "ETIME"),
+        (65, "ENOPKG"),
+        (74, "EBADMSG"),
+        (95, "EOPNOTSUPP"),
+        (110, "ETIMEDOUT"),
+        (126, "ENOKEY"),
+        (129, "EKEYREJECTED"),
+        (512, "EINTR"),
+    ];
+    let errno = (-value) as i32;
+    names
+        .iter()
+        .find(|(n, _)| *n == errno)
+        .map_or_else(|| format!("errno {errno}"), |(_, name)| (*name).to_owned())
+}
+
+/// A `mod` line; None for a module that /proc/modules does not show.
+fn module_line(cx: &Cx, index: usize) -> R<Option<String>> {
+    let m = &cx.modules.list[index];
+    let word = match state(cx, index) {
+        _ if !m.listed => return Ok(None),
+        lkm_kernel::module::LIVE => "Live",
+        lkm_kernel::module::COMING => "Loading",
+        lkm_kernel::module::GOING => "Unloading",
+        _ => return Ok(None),
+    };
+    let text = show::proc_modules(cx, true)?;
+    let row = text
+        .lines()
+        .find(|l| l.split(' ').next() == Some(&m.name))
+        .unwrap_or_default();
+    let users = row.split(' ').nth(3).unwrap_or("-");
+    let letters = if m.taints == 0 {
+        "-".to_owned()
+    } else {
+        taint::letters(cx, index, Some(state(cx, index)))
+    };
+    Ok(Some(format!(
+        "{} {} {users} {word} {letters}",
+        m.name,
+        show::shown_count(cx, index)?
+    )))
+}
+
+/// cat and ls.
+fn read_path(
+    cx: &mut Cx,
+    path: &str,
+    root: bool,
+    want_directory: bool,
+    out: &Rc<RefCell<Vec<String>>>,
+) -> R<i64> {
+    let answer = match sysfs::read(cx, path, root)? {
+        Some(answer) => answer,
+        None => Err(errno::ENOENT),
+    };
+    Ok(match answer {
+        Err(errno) => i64::from(-errno),
+        Ok(Node::Text(_)) if want_directory => i64::from(-errno::ENOTDIR),
+        Ok(Node::Directory(_)) if !want_directory => i64::from(-errno::EISDIR),
+        Ok(Node::Text(text)) => {
+            out.borrow_mut().extend(text.lines().map(str::to_owned));
+            0
+        }
+        Ok(Node::Directory(names)) => {
+            out.borrow_mut().extend(names);
+            0
+        }
+    })
+}
+
+/// One of kmod's tools, on the lab's kernel.
+fn run_tool(
+    cx: &mut Cx,
+    name: &str,
+    args: &[String],
+    files: &Files,
+    out: &Rc<RefCell<Vec<String>>>,
+) -> i32 {
+    let Some(applet) = lkm_tree::tools::find(name) else {
+        return 1;
+    };
+    let disk = lkm_tree::fs_memory::MemoryFiles::new();
+    for (path, bytes) in files {
+        disk.put(path, bytes.as_ref().clone());
+    }
+    let kernel = LabKernel::new(cx);
+    let (mut text, mut errors) = (Vec::new(), Vec::new());
+    let mut world = lkm_tree::tools::World {
+        fs: &disk,
+        kernel: &kernel,
+        host: &LabHost,
+        out: &mut text,
+        err: &mut errors,
+        argv0: name.as_bytes().to_vec(),
+    };
+    let args: Vec<Vec<u8>> = args.iter().map(|a| a.as_bytes().to_vec()).collect();
+    let code = (applet.run)(&mut world, &args);
+    for bytes in [text, errors] {
+        out.borrow_mut()
+            .extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
+    }
+    code
+}

@@ -1,0 +1,427 @@
+//! The script language of `lkm lab` (docs/lab-script.md): lines into commands.
+
+use lkm_kernel::module::syscalls::Pointer;
+
+/// How a module file is handed to finit_module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fd {
+    /// The file, open for reading only.
+    Read,
+    /// Open for writing only.
+    Write,
+    /// Open for both.
+    ReadWrite,
+    /// Descriptor −1.
+    None,
+    /// A directory, a pipe or a device.
+    Irregular,
+}
+
+/// A step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    InitModule {
+        file: String,
+        params: String,
+        args: Pointer,
+        len: Option<u64>,
+        pointer: Pointer,
+    },
+    FinitModule {
+        file: String,
+        params: String,
+        args: Pointer,
+        flags: u32,
+        fd: Fd,
+    },
+    DeleteModule {
+        name: String,
+        flags: u32,
+        pointer: Pointer,
+    },
+    /// One of kmod's tools, with its arguments.
+    Tool {
+        name: String,
+        args: Vec<String>,
+    },
+    Cat(String),
+    Ls(String),
+    Write {
+        path: String,
+        text: String,
+    },
+    Open {
+        path: String,
+        name: String,
+    },
+    Close(String),
+    Dmesg,
+    Ps,
+    Start {
+        name: String,
+        step: Box<Step>,
+    },
+    Join(String),
+    Stop(String),
+}
+
+/// An expectation about the last step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Expect {
+    Errno(String),
+    Output(String),
+    Log(String),
+    Module {
+        name: String,
+        state: String,
+        count: Option<i64>,
+    },
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    Step(Step),
+    As {
+        root: bool,
+    },
+    /// Virtual nanoseconds to let pass.
+    Clock(u64),
+    Expect(Expect),
+}
+
+/// A line of a script that says something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Line number, from 1.
+    pub number: usize,
+    /// The text without its comment.
+    pub text: String,
+    pub command: Command,
+}
+
+/// Splits a line into words; a quoted part may hold blanks and the escapes `\"`, `\\` and `\n`.
+fn words(line: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut chars = line.chars();
+    let mut quoted = false;
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            '\\' if quoted => match chars.next() {
+                Some('n') => word.get_or_insert_default().push('\n'),
+                Some(c @ ('"' | '\\')) => word.get_or_insert_default().push(c),
+                _ => return Err("unknown escape; there are \\\", \\\\ and \\n".into()),
+            },
+            '#' if !quoted && word.is_none() => break,
+            c if c.is_whitespace() && !quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    if quoted {
+        return Err("a quote is not closed".into());
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+/// Parses a script. The error names the line.
+pub(crate) fn parse(text: &str) -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
+    for (index, raw) in text.lines().enumerate() {
+        let number = index + 1;
+        match parse_line(raw) {
+            Ok(Some((text, command))) => lines.push(Line {
+                number,
+                text,
+                command,
+            }),
+            Ok(None) => {}
+            Err(why) => return Err(format!("line {number}: {why}")),
+        }
+    }
+    Ok(lines)
+}
+
+/// Parses one line: its text without comment, and the command; None when it says nothing.
+pub(crate) fn parse_line(raw: &str) -> Result<Option<(String, Command)>, String> {
+    let words = words(raw)?;
+    let Some((first, rest)) = words.split_first() else {
+        return Ok(None);
+    };
+    let text = raw.trim().to_owned();
+    let command = match (first.as_str(), rest) {
+        ("as", [who]) if who == "root" || who == "nobody" => Command::As {
+            root: who == "root",
+        },
+        ("as", _) => return Err("as root, or as nobody".into()),
+        ("clock" | "wait", [time]) => Command::Clock(duration(time)?),
+        ("expect", rest) => Command::Expect(expectation(rest)?),
+        _ => Command::Step(step(first, rest)?),
+    };
+    Ok(Some((text, command)))
+}
+
+fn duration(text: &str) -> Result<u64, String> {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let (number, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => (number, 1_000_000),
+        (None, Some(number)) => (number, 1_000_000_000),
+        _ => return Err(format!("{text}: a time is like +5s or +300ms")),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("{text}: a time is like +5s or +300ms"))?;
+    number
+        .checked_mul(unit)
+        .filter(|&ns| ns <= 86_400_000_000_000)
+        .ok_or("at most a day".into())
+}
+
+fn expectation(words: &[String]) -> Result<Expect, String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["errno", name] => Ok(Expect::Errno((*name).to_owned())),
+        ["output", text] => Ok(Expect::Output((*text).to_owned())),
+        ["log", text] => Ok(Expect::Log((*text).to_owned())),
+        ["module", name, "absent"] => Ok(Expect::Module {
+            name: (*name).to_owned(),
+            state: "absent".into(),
+            count: None,
+        }),
+        [
+            "module",
+            name,
+            state @ ("Live" | "Loading" | "Unloading"),
+            count,
+        ] => Ok(Expect::Module {
+            name: (*name).to_owned(),
+            state: (*state).to_owned(),
+            count: Some(count.parse().map_err(|_| format!("{count} is no count"))?),
+        }),
+        _ => Err(
+            "expect errno NAME, output \"TEXT\", log \"TEXT\", or module NAME STATE COUNT".into(),
+        ),
+    }
+}
+
+/// Splits `key=value` options off; what is left are the plain words.
+fn options<'w>(words: &'w [String], keys: &[&str]) -> (Vec<&'w str>, Vec<(&'w str, &'w str)>) {
+    let mut plain = Vec::new();
+    let mut keyed = Vec::new();
+    for word in words {
+        match word.split_once('=') {
+            Some((key, value)) if keys.contains(&key) => keyed.push((key, value)),
+            _ => plain.push(word.as_str()),
+        }
+    }
+    (plain, keyed)
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse::<i64>().ok().map(|n| n as u64),
+    };
+    parsed.ok_or_else(|| format!("{text} is no number"))
+}
+
+fn step(first: &str, rest: &[String]) -> Result<Step, String> {
+    match first {
+        "init_module" => {
+            // The first two words are the file and the parameter string, which may hold a '='.
+            let head = rest.len().min(2);
+            let (plain, keyed) = options(&rest[head..], &["len", "ptr", "args"]);
+            let (Some(file), []) = (rest.first(), plain.as_slice()) else {
+                return Err(
+                    "init_module FILE \"PARAMS\" [len=N] [ptr=null|bad] [args=null|bad]".into(),
+                );
+            };
+            let mut step = (None, Pointer::Good, Pointer::Good);
+            for (key, value) in keyed {
+                match key {
+                    "len" => step.0 = Some(number(value)?),
+                    "ptr" => step.1 = Pointer::Bad,
+                    _ => step.2 = Pointer::Bad,
+                }
+            }
+            let params = rest.get(1).cloned().unwrap_or_default();
+            Ok(Step::InitModule {
+                file: file.clone(),
+                params,
+                args: step.2,
+                len: step.0,
+                pointer: step.1,
+            })
+        }
+        "finit_module" => {
+            let head = rest.len().min(2);
+            let (plain, keyed) = options(&rest[head..], &["flags", "open", "fd", "args"]);
+            let (Some(file), []) = (rest.first(), plain.as_slice()) else {
+                return Err("finit_module FILE \"PARAMS\" [flags=N] [open=rdonly|wronly|rdwr] [fd=-1|dir|pipe|null] [args=null|bad]".into());
+            };
+            let (mut flags, mut fd, mut args) = (0, Fd::Read, Pointer::Good);
+            for (key, value) in keyed {
+                match (key, value) {
+                    ("flags", value) => flags = number(value)? as u32,
+                    ("open", "rdonly") => fd = Fd::Read,
+                    ("open", "wronly") => fd = Fd::Write,
+                    ("open", "rdwr") => fd = Fd::ReadWrite,
+                    ("fd", "-1") => fd = Fd::None,
+                    ("fd", "dir" | "pipe" | "null") => fd = Fd::Irregular,
+                    ("args", _) => args = Pointer::Bad,
+                    _ => return Err(format!("{key}={value} is not known")),
+                }
+            }
+            let params = rest.get(1).cloned().unwrap_or_default();
+            Ok(Step::FinitModule {
+                file: file.clone(),
+                params,
+                args,
+                flags,
+                fd,
+            })
+        }
+        "delete_module" => {
+            let (plain, keyed) = options(rest, &["flags", "ptr"]);
+            let [name] = plain.as_slice() else {
+                return Err(
+                    "delete_module NAME [flags=nonblock|trunc|nonblock,trunc] [ptr=null|bad]"
+                        .into(),
+                );
+            };
+            let (mut flags, mut pointer) = (0, Pointer::Good);
+            for (key, value) in keyed {
+                if key == "ptr" {
+                    pointer = Pointer::Bad;
+                    continue;
+                }
+                for flag in value.split(',') {
+                    flags |= match flag {
+                        "nonblock" => lkm_kernel::module::delete::O_NONBLOCK,
+                        "trunc" => lkm_kernel::module::delete::O_TRUNC,
+                        other => number(other)? as u32,
+                    };
+                }
+            }
+            Ok(Step::DeleteModule {
+                name: (*name).to_owned(),
+                flags,
+                pointer,
+            })
+        }
+        "insmod" | "rmmod" | "lsmod" | "modprobe" | "modinfo" => Ok(Step::Tool {
+            name: first.to_owned(),
+            args: rest.to_vec(),
+        }),
+        "echo" => match rest {
+            [text, arrow, path] if arrow == ">" => Ok(Step::Write {
+                path: path.clone(),
+                text: format!("{text}\n"),
+            }),
+            _ => Err("echo TEXT > PATH".into()),
+        },
+        "dmesg" => Ok(Step::Dmesg),
+        "ps" => Ok(Step::Ps),
+        _ => other_step(first, rest),
+    }
+}
+
+fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
+    let one = |usage: &str| match rest {
+        [word] => Ok(word.clone()),
+        _ => Err(format!("{first} {usage}")),
+    };
+    match first {
+        "cat" => Ok(Step::Cat(one("PATH")?)),
+        "ls" => Ok(Step::Ls(one("PATH")?)),
+        "close" => Ok(Step::Close(one("NAME")?)),
+        "join" => Ok(Step::Join(one("NAME")?)),
+        "stop" => Ok(Step::Stop(one("NAME")?)),
+        "write" => match rest {
+            [path, text] => Ok(Step::Write {
+                path: path.clone(),
+                text: text.clone(),
+            }),
+            _ => Err("write PATH \"TEXT\"".into()),
+        },
+        "open" => match rest {
+            [path, name] => Ok(Step::Open {
+                path: path.clone(),
+                name: name.clone(),
+            }),
+            _ => Err("open PATH NAME".into()),
+        },
+        "start" => match rest {
+            [name, command, rest @ ..] => Ok(Step::Start {
+                name: name.clone(),
+                step: Box::new(step(command, rest)?),
+            }),
+            _ => Err("start NAME COMMAND...".into()),
+        },
+        other => Err(format!(
+            "{other}: no such command; docs/lab-script.md has them all"
+        )),
+    }
+}
+
+impl Step {
+    /// The module file that the step reads.
+    pub(crate) fn file(&self) -> Option<&str> {
+        match self {
+            Step::InitModule { file, .. } | Step::FinitModule { file, .. } => Some(file),
+            Step::Tool { name, args } if name == "insmod" => args
+                .iter()
+                .find(|a| !a.starts_with('-'))
+                .map(String::as_str),
+            Step::Start { step, .. } => step.file(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(line: &str) -> Command {
+        parse_line(line).unwrap().unwrap().1
+    }
+
+    #[test]
+    fn words_keep_quotes_together() {
+        assert_eq!(
+            words(r#"a "b c" d="e f" # rest"#).unwrap(),
+            ["a", "b c", "d=e f"]
+        );
+        assert_eq!(words(r#""x\n\"y\"""#).unwrap(), ["x\n\"y\""]);
+        assert!(words("\"open").is_err());
+    }
+
+    #[test]
+    fn a_parameter_string_is_not_taken_for_an_option() {
+        let Command::Step(Step::InitModule { params, len, .. }) =
+            one("init_module f.ko \"len=3\" len=0")
+        else {
+            panic!("not a step")
+        };
+        assert_eq!((params.as_str(), len), ("len=3", Some(0)));
+    }
+
+    #[test]
+    fn times_and_flags_are_read() {
+        assert_eq!(one("clock +5s"), Command::Clock(5_000_000_000));
+        assert_eq!(one("clock +300ms"), Command::Clock(300_000_000));
+        let Command::Step(Step::FinitModule { flags, .. }) = one("finit_module f \"\" flags=-1")
+        else {
+            panic!()
+        };
+        assert_eq!(flags, u32::MAX);
+        assert!(parse_line("clock 99999999s").is_err());
+        assert!(parse_line("frobnicate").is_err());
+    }
+}
