@@ -70,12 +70,19 @@ pub trait OpenFile: Send {
 
     /// All that is in it, up to `limit` bytes (else `EFBIG`).
     fn read_all(&self, limit: u64) -> Result<Vec<u8>, Errno> {
-        let size = self.stat()?.size.min(limit);
+        let size = self.stat()?.size;
+        if size > limit {
+            return Err(Errno::EFBIG);
+        }
         // Files of /proc and /sys say 0 or a page, and hold something else.
         let mut out = vec![0; usize::try_from(size).map_err(|_| Errno::EFBIG)?];
         let mut len = 0;
         loop {
             if len == out.len() {
+                // What filled the size that was told is complete.
+                if len > 0 && len as u64 == size {
+                    return Ok(out);
+                }
                 let mut probe = [0u8; 512];
                 let n = self.read_at(&mut probe, len as u64)?;
                 if n == 0 {

@@ -7,7 +7,7 @@ use super::order::Map;
 use crate::bytes;
 use crate::config::depmod::{DepmodConfig, Search};
 use crate::errno::Errno;
-use crate::fs::{Files, Kind, OpenDir, OpenFile};
+use crate::fs::{Files, Kind, OpenDir, OpenFile, Stat};
 use crate::text::{PATH_MAX, has_module_extension, path_to_modname};
 
 /// A module file.
@@ -39,6 +39,14 @@ impl Found {
     pub fn uncompressed(&self) -> Option<Vec<u8>> {
         let end = self.base_len() + 1 + self.name.len() + b".ko".len();
         Some(self.path.get(self.relative?..end)?.to_vec())
+    }
+
+    /// The file's own data.
+    pub fn stat(&self, fs: &dyn Files) -> Result<Stat, Errno> {
+        match &self.root {
+            Some((dir, at)) => dir.stat(&self.path[*at..]),
+            None => fs.stat(&self.path),
+        }
     }
 
     /// Opens the file, relative to the directory that was searched.

@@ -1,23 +1,25 @@
 //! depmod(8).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+mod quick;
+mod read;
+
+use quick::up_to_date;
+use read::{Memory, read_all};
 
 use super::{Applet, MODULE_DIRECTORY, World};
 use crate::args::{Event, Tool, opt};
 use crate::bytes;
 use crate::config::depmod::{DEFAULT_PATHS, DepmodConfig};
-use crate::depmod::facts::{Facts, FactsError};
+use crate::depmod::cache;
 use crate::depmod::output::{Input, Notes};
 use crate::depmod::publish::{PublishError, publish, remove_leftovers};
 use crate::depmod::resolve::{Checks, Tree, Unresolved, order};
 use crate::depmod::scan::{Found, Scan};
-use crate::depmod::{MODULES_MAX, cycles, facts, output, symbols};
+use crate::depmod::{MODULES_MAX, cycles, output, symbols};
 use crate::emit;
 use crate::errno::Errno;
-use crate::fs::{Files, Kind, OpenDir};
+use crate::fs::{Files, OpenDir};
 use crate::log::{Level, Log};
-use crate::text::has_module_extension;
 
 pub static DEPMOD: Applet = Applet {
     tool: Tool {
@@ -76,6 +78,13 @@ pub static DEPMOD: Applet = Applet {
             )
             .arg("CHAR"),
             opt(b'w', "warn", "Warn on duplicates"),
+            opt(
+                0,
+                "incremental",
+                "Remember what modules contain, and read only changed ones; once done, every run does",
+            )
+            .ours(),
+            opt(0, "no-incremental", "Read all modules, and forget what was remembered").ours(),
             opt(b'V', "version", "Show the version"),
             opt(b'h', "help", "Show this help"),
         ],
@@ -99,6 +108,8 @@ struct Request {
     verbosity: i32,
     show: bool,
     warn_duplicates: bool,
+    incremental: bool,
+    no_incremental: bool,
 }
 
 fn run(world: &mut World<'_>, args: &[Vec<u8>]) -> i32 {
@@ -146,6 +157,8 @@ fn run(world: &mut World<'_>, args: &[Vec<u8>]) -> i32 {
                 }
             },
             "warn" => r.warn_duplicates = true,
+            "incremental" => r.incremental = true,
+            "no-incremental" => r.no_incremental = true,
             _ => {}
         }
     }
@@ -254,9 +267,11 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
         log.error(bytes!(dirname, "/", text));
     }
 
-    let facts = read_all(fs, &found, r.checks.versions);
+    let mut memory = Memory::open(fs, &outname, &r);
+    let facts = read_all(fs, &found, r.checks.versions, &memory);
+    memory.take(&found, &facts);
     let mut modules = Vec::with_capacity(found.len());
-    for (found, facts) in found.into_iter().zip(facts) {
+    for (found, (_, _, facts)) in found.into_iter().zip(facts) {
         match facts {
             Ok(facts) => modules.push((found, facts)),
             Err(e) => {
@@ -336,7 +351,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
             }
         }
     } else {
-        write(fs, &outname, &contents, &mut log)?;
+        write(fs, &outname, &contents, &memory, &mut log)?;
     }
     if failed || out.flush().is_err() {
         Err(1)
@@ -460,49 +475,6 @@ fn read_source(
     }
 }
 
-/// Reads all modules, on all processors.
-fn read_all(fs: &dyn Files, found: &[Found], crcs: bool) -> Vec<Result<Facts, FactsError>> {
-    let read = |f: &Found| facts::read(&*f.open(fs)?, crcs);
-    let threads = std::thread::available_parallelism()
-        .map_or(1, |n| n.get())
-        .min(16);
-    if threads == 1 || found.len() < 16 {
-        return found.iter().map(read).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let mut all: Vec<Option<Result<Facts, FactsError>>> = Vec::new();
-    all.resize_with(found.len(), || None);
-    let (send, receive) = mpsc::channel();
-    std::thread::scope(|s| {
-        for _ in 0..threads {
-            let (send, next, read) = (send.clone(), &next, &read);
-            s.spawn(move || {
-                // Few at a time: modules differ in size a thousandfold.
-                const STEP: usize = 8;
-                let mut done = Vec::new();
-                loop {
-                    let start = next.fetch_add(STEP, Ordering::Relaxed);
-                    if start >= found.len() {
-                        break;
-                    }
-                    for (i, f) in found.iter().enumerate().skip(start).take(STEP) {
-                        done.push((i, read(f)));
-                    }
-                }
-                // The receiver outlives all threads.
-                let _ = send.send(done);
-            });
-        }
-        drop(send);
-        for (i, facts) in receive.iter().flatten() {
-            all[i] = Some(facts);
-        }
-    });
-    all.into_iter()
-        .map(|f| f.unwrap_or(Err(Errno::EIO.into())))
-        .collect()
-}
-
 fn report_cycles(tree: &Tree, users: &[u32], log: &mut Log<'_>) {
     let (found, count) = cycles::find(tree, users);
     for cycle in found {
@@ -519,6 +491,7 @@ fn write(
     fs: &dyn Files,
     outname: &[u8],
     contents: &[output::File],
+    memory: &Memory,
     log: &mut Log<'_>,
 ) -> Result<(), i32> {
     if let Err(e) = fs.make_dirs(outname) {
@@ -537,6 +510,14 @@ fn write(
     })?;
     let alive = |pid: u32| fs.stat(format!("/proc/{pid}").as_bytes()).is_ok();
     remove_leftovers(&*dir, &alive);
+    if let Some(cache) = &memory.next {
+        // Without a cache the next run is slower, and that is all.
+        if let Ok(t) = dir.create_temporary(cache, 0o644) {
+            let _ = dir.rename(&t, cache::FILE.as_bytes());
+        }
+    } else if memory.forget {
+        let _ = dir.remove(cache::FILE.as_bytes());
+    }
     publish(&*dir, contents).map_err(|e| {
         let text = match e {
             PublishError::Write(name, e) => format!("Could not write index '{name}': {e}"),
@@ -545,51 +526,4 @@ fn write(
         log.error(text);
         1
     })
-}
-
-/// Whether no module is newer than `modules.dep`. What cannot be told counts
-/// as newer.
-fn up_to_date(fs: &dyn Files, dirname: &[u8], log: &mut Log<'_>) -> bool {
-    let dir = match fs.open_dir(dirname) {
-        Ok(d) => d,
-        Err(e) => {
-            log.error(bytes!("could not open directory ", dirname, ": ", e.text()));
-            return false;
-        }
-    };
-    match dir.stat(b"modules.dep") {
-        Ok(st) => !has_newer(&*dir, st.mtime_ns / 1000, 0),
-        Err(e) => {
-            let text = e.text();
-            log.error(bytes!(
-                "could not fstatat(",
-                dirname,
-                ", modules.dep): ",
-                text
-            ));
-            false
-        }
-    }
-}
-
-fn has_newer(dir: &dyn OpenDir, than_usec: i128, depth: usize) -> bool {
-    /// Deeper than a path can be long, only a loop of links goes.
-    const DEPTH_MAX: usize = 64;
-    for e in dir.entries().unwrap_or_default() {
-        if e.name == b"build" || e.name == b"source" {
-            continue;
-        }
-        let Ok(st) = dir.stat(&e.name) else { continue };
-        let newer = match st.kind {
-            Kind::Dir if depth < DEPTH_MAX => dir
-                .dir(&e.name)
-                .is_ok_and(|d| has_newer(&*d, than_usec, depth + 1)),
-            Kind::File => has_module_extension(&e.name) && st.mtime_ns / 1000 > than_usec,
-            _ => false,
-        };
-        if newer {
-            return true;
-        }
-    }
-    false
 }
