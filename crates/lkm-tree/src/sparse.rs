@@ -124,6 +124,10 @@ impl<'a> Sparse<'a> {
     /// Reads the beginning of a file, and all of a small or compressed one.
     pub fn open(file: &'a dyn OpenFile) -> Result<Sparse<'a>, SparseError> {
         let size = file.stat()?.size;
+        // No magic is shorter, and kmod says as much.
+        if size < 6 {
+            return Err(SparseError::Io(Errno::EINVAL));
+        }
         let mut head = vec![0; usize::try_from(size.min(SMALL)).unwrap_or(0)];
         file.read_exact_at(&mut head, 0)?;
         if Compression::detect(&head) != Compression::None {
