@@ -164,6 +164,10 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
             for make in [
                 crate::mm::slab::variable,
                 crate::module::param_ops::variable,
+                crate::drivers::kobject::variable,
+                crate::drivers::platform::variable,
+                crate::drivers::resource::variable,
+                crate::fs::sysfs::variable,
             ] {
                 if let Some(at) = make(cx, name)? {
                     return Ok(Some(at));

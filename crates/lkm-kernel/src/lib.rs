@@ -7,6 +7,7 @@ pub mod abi;
 mod boot;
 pub mod context;
 mod data;
+pub mod drivers;
 pub mod exports;
 pub mod fs;
 pub mod hash;
@@ -65,6 +66,20 @@ pub struct Kernel {
     /// The module subsystem.
     pub modules: module::State,
     traps: traps::State,
+    uaccess: mm::uaccess::State,
+    files: fs::files::State,
+    open: fs::open::State,
+    chrdev: fs::chrdev::State,
+    sysfs: fs::sysfs::State,
+    kobject: drivers::kobject::State,
+    devices: drivers::core::State,
+    classes: drivers::class::State,
+    buses: drivers::bus::State,
+    devres: drivers::devres::State,
+    platform: drivers::platform::State,
+    misc: drivers::misc::State,
+    input: drivers::input::State,
+    resources: drivers::resource::State,
 }
 
 /// Calls of one function in a run after which it counts as an endless loop.

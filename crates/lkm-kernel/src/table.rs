@@ -196,6 +196,19 @@ pub(crate) fn all() -> &'static [&'static [Row]] {
         crate::module::ROWS,
         crate::module::param_ops::ROWS,
         crate::context::ROWS,
+        crate::mm::uaccess::ROWS,
+        crate::fs::file_calls::ROWS,
+        crate::fs::chrdev::ROWS,
+        crate::fs::sysfs_calls::ROWS,
+        crate::drivers::kobject::ROWS,
+        crate::drivers::calls::ROWS,
+        crate::drivers::class::ROWS,
+        crate::drivers::bus::ROWS,
+        crate::drivers::devres::ROWS,
+        crate::drivers::platform::ROWS,
+        crate::drivers::misc::ROWS,
+        crate::drivers::input::ROWS,
+        crate::drivers::resource::ROWS,
     ]
 }
 

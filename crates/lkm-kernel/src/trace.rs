@@ -95,3 +95,40 @@ pub fn stub(cx: &mut Cx, event: Event) {
         emit(cx, event);
     }
 }
+
+/// The exported function that the running task called last, or nothing.
+pub fn function(cx: &Cx) -> &'static str {
+    sched::current(cx)
+        .and_then(|tid| cx.sched.tasks[tid as usize].frames.last())
+        .and_then(|frame| cx.symbols.slots.get(frame.slot as usize))
+        .map_or("", |slot| slot.answer.name())
+}
+
+/// Records an acquisition that a row cannot declare: its key is made inside the call.
+pub fn acquired(cx: &mut Cx, kind: &str, key: u64, detail: &str) {
+    let (tid, site, function) = (sched::current_tid(cx), site(cx), function(cx));
+    let event = Event::Acquire {
+        kind: kind.into(),
+        key,
+        size: 0,
+        detail: detail.into(),
+        function: function.into(),
+        class: lkm_trace::Class::Behaves,
+        tid,
+        site,
+    };
+    emit(cx, event);
+}
+
+/// Records a release that no row declares: an implied one.
+pub fn released(cx: &mut Cx, kind: &str, key: u64) {
+    let (tid, site, function) = (sched::current_tid(cx), site(cx), function(cx));
+    let event = Event::Release {
+        kind: kind.into(),
+        key,
+        function: function.into(),
+        tid,
+        site,
+    };
+    emit(cx, event);
+}

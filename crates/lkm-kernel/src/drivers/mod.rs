@@ -1,0 +1,12 @@
+//! The device model and what registers with it (drivers/base, lib/kobject.c, drivers/char/misc.c, …).
+
+pub mod bus;
+pub mod calls;
+pub mod class;
+pub mod core;
+pub mod devres;
+pub mod input;
+pub mod kobject;
+pub mod misc;
+pub mod platform;
+pub mod resource;
