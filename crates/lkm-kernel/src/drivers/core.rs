@@ -310,6 +310,8 @@ pub fn add(cx: &mut Cx, dev: u64) -> R<i32> {
     if bus != 0 {
         bus::device_added(cx, dev, bus)?;
     }
+    // The reference that device_add itself held.
+    put(cx, dev)?;
     Ok(0)
 }
 
