@@ -71,6 +71,8 @@ struct Placed<'l> {
     elf: Option<&'l Elf<'l>>,
     /// Read when the first address of it is asked for: a clean run asks for none.
     table: OnceCell<Table<'l>>,
+    /// Its debug information, by the same rule; None when it has none that can be read.
+    dwarf: OnceCell<Option<Dwarf<'l>>>,
 }
 
 /// Where a module's section lies.
@@ -89,8 +91,6 @@ pub struct RunSymbols<'l> {
     placed: Vec<Placed<'l>>,
     /// Placed sections by start; the newest placement of an address wins.
     map: BTreeMap<u64, Range>,
-    /// Debug information by module name.
-    lines: HashMap<String, (&'l Elf<'l>, &'l Dwarf<'l>)>,
 }
 
 impl<'l> RunSymbols<'l> {
@@ -153,12 +153,8 @@ impl<'l> RunSymbols<'l> {
             sections,
             elf,
             table: OnceCell::new(),
+            dwarf: OnceCell::new(),
         });
-    }
-
-    /// Adds a module's debug information, for file and line.
-    pub fn add_dwarf(&mut self, name: &str, elf: &'l Elf<'l>, dwarf: &'l Dwarf<'l>) {
-        self.lines.insert(name.to_owned(), (elf, dwarf));
     }
 
     fn range(&self, addr: u64) -> Option<(u64, Range)> {
@@ -264,7 +260,11 @@ impl Symbols for RunSymbols<'_> {
     fn line(&self, addr: u64) -> Option<(String, u32)> {
         let (start, range) = self.range(addr)?;
         let placed = &self.placed[range.placed];
-        let (elf, dwarf) = self.lines.get(placed.name)?;
+        let elf = placed.elf?;
+        let dwarf = placed
+            .dwarf
+            .get_or_init(|| Dwarf::new(elf).ok().flatten())
+            .as_ref()?;
         let section = elf.section(&placed.sections[range.section].0)?;
         let line = dwarf.line(section.index, addr - start)?;
         Some((line.file.to_owned(), line.line))

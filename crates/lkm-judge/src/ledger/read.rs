@@ -26,7 +26,8 @@ impl<'t> Ledger<'t> {
     /// An exit that was begun and whose end nobody saw: a fault ended it, or it hangs.
     fn settle(&mut self) {
         for life in &mut self.lives {
-            if life.exit != Some("running") {
+            let inside = life.exit.is_none() && life.phase == Phase::Exit && life.gone.is_none();
+            if life.exit != Some("running") && !inside {
                 continue;
             }
             let died = self.faults.iter().any(|f| {

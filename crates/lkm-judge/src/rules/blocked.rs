@@ -1,6 +1,6 @@
 //! Tasks that wait for ever: an exit that hangs, an init that never returns, and tasks that wait for each other.
 
-use lkm_trace::{Phase, TaskEnd};
+use lkm_trace::{End, Phase, TaskEnd};
 
 use super::{Case, Draft};
 use crate::ledger::{Blocked, Life};
@@ -284,7 +284,8 @@ fn silent_hang(case: &mut Case<'_, '_>) {
             .misuses
             .iter()
             .any(|m| m.what == "livelock" && ledger.is_stubbed(m.function));
-        if life.exit != Some("hang") || told || labs_own {
+        let complete = matches!(ledger.end, Some((End::Complete, _)));
+        if life.exit != Some("hang") || told || labs_own || !complete {
             continue;
         }
         let root = case.drafts.iter().position(|d| d.rule == "livelock");

@@ -215,8 +215,8 @@ fn task_history(case: &Case<'_, '_>, misuse: &Misuse<'_>, draft: &mut Draft) {
     let Some((&tid, task)) = task else { return };
     draft.subject = Some(tid);
     draft.history.push(case.step("created", &task.made, ""));
-    if let Some((at, how, value)) = &task.ended {
-        let mut step = case.step("ended", at, how.name());
+    if let Some((at, _, value)) = &task.ended {
+        let mut step = case.step("ended", at, "");
         if step.place.at.is_empty() {
             step.place = case.code_place(task.function);
         }
