@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Init writes through a NULL pointer: the loading task dies and the module stays Loading for ever. */
 //#Verdict: findings
-//#Expect: oops init at oops_init_init
+//#Expect: oops init at fill
 //#Expect: wedged-module
 //#Result: load=null init=null exit=not-run
 //#Real: unsafe

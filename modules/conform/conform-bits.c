@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Bitmaps: set, clear, find, combine, print, parse. */
-//#Conforms: __bitmap_set __bitmap_clear __bitmap_and __bitmap_or __bitmap_xor __bitmap_andnot __bitmap_equal
-//#Conforms: __bitmap_weight __bitmap_subset __bitmap_intersects __bitmap_shift_left __bitmap_shift_right
-//#Conforms: _find_first_bit _find_next_bit _find_first_zero_bit _find_next_zero_bit _find_last_bit
+//#Conforms: __bitmap_set __bitmap_clear __bitmap_and __bitmap_or __bitmap_xor __bitmap_andnot
+//#Conforms: __bitmap_equal __bitmap_weight __bitmap_subset __bitmap_intersects
+//#Conforms: __bitmap_shift_left __bitmap_shift_right _find_first_bit _find_next_bit
+//#Conforms: _find_first_zero_bit _find_next_zero_bit _find_last_bit
 //#Conforms: bitmap_find_next_zero_area_off bitmap_parselist bitmap_zalloc bitmap_free
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done

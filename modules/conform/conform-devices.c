@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The device core: devices, classes, platform devices and drivers, managed resources. */
-//#Conforms: __class_create class_destroy device_create device_destroy dev_set_name device_register device_unregister
-//#Conforms: put_device get_device class_find_device device_for_each_child device_initialize device_add device_del
-//#Conforms: platform_device_register_full platform_device_unregister __platform_driver_register platform_driver_unregister
-//#Conforms: platform_device_alloc platform_device_add platform_device_put platform_device_add_data
-//#Conforms: devm_kmalloc devm_kfree __devm_add_action devm_remove_action dev_driver_string bus_find_device
+//#Conforms: __class_create class_destroy device_create device_destroy dev_set_name
+//#Conforms: device_register device_unregister put_device get_device class_find_device
+//#Conforms: device_for_each_child platform_device_register_full platform_device_unregister
+//#Conforms: __platform_driver_register platform_driver_unregister platform_device_alloc
+//#Conforms: platform_device_add platform_device_put platform_device_add_data devm_kmalloc
+//#Conforms: devm_kfree devm_add_action __root_device_register root_device_unregister
+//#Conforms: device_match_name
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* seq_file, simple buffers, sysfs helpers, debugfs entries, as far as they go without a process. */
-//#Conforms: seq_printf seq_puts seq_putc seq_write simple_read_from_buffer memory_read_from_buffer
-//#Conforms: proc_mkdir proc_create_single_data proc_create_data remove_proc_entry remove_proc_subtree proc_remove
-//#Conforms: debugfs_create_dir debugfs_create_file debugfs_remove debugfs_lookup sysfs_create_file_ns sysfs_remove_file_ns
-//#Conforms: sysfs_create_group sysfs_remove_group sysfs_create_link sysfs_remove_link
+//#Conforms: seq_printf seq_puts seq_putc seq_write memory_read_from_buffer proc_mkdir
+//#Conforms: proc_create_single_data proc_create_data remove_proc_entry remove_proc_subtree
+//#Conforms: proc_remove debugfs_create_dir debugfs_create_file debugfs_remove debugfs_lookup
+//#Conforms: sysfs_create_file_ns sysfs_remove_file_ns sysfs_create_group sysfs_remove_group
+//#Conforms: sysfs_create_link sysfs_remove_link
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0

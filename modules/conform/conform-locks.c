@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Mutexes, semaphores, read-write locks, spin locks, reference to who holds them. */
-//#Conforms: mutex_lock mutex_unlock mutex_trylock mutex_is_locked mutex_lock_interruptible mutex_lock_killable __mutex_init
-//#Conforms: down_read up_read down_write up_write down_read_trylock down_write_trylock downgrade_write __init_rwsem
-//#Conforms: down up down_trylock down_timeout down_interruptible
-//#Conforms: _raw_spin_lock _raw_spin_trylock _raw_spin_lock_irqsave _raw_spin_unlock_irqrestore _raw_spin_lock_bh _raw_spin_unlock_bh
-//#Conforms: _raw_read_lock _raw_write_lock _raw_write_trylock _raw_read_trylock atomic_dec_and_mutex_lock _atomic_dec_and_lock
+//#Conforms: mutex_lock mutex_unlock mutex_trylock mutex_is_locked mutex_lock_interruptible
+//#Conforms: mutex_lock_killable __mutex_init down_read up_read down_write up_write
+//#Conforms: down_read_trylock down_write_trylock downgrade_write __init_rwsem down up
+//#Conforms: down_trylock down_timeout down_interruptible _raw_spin_lock _raw_spin_trylock
+//#Conforms: _raw_spin_lock_irqsave _raw_spin_unlock_irqrestore _raw_spin_lock_bh
+//#Conforms: _raw_spin_unlock_bh _raw_read_lock _raw_write_lock _raw_write_trylock
+//#Conforms: _raw_read_trylock atomic_dec_and_mutex_lock _atomic_dec_and_lock
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What a module can learn of itself and of others while its init runs, and of references. */
 //#With: chain-base.ko
-//#Conforms: try_module_get module_put __module_get module_refcount __symbol_get __symbol_put symbol_put_addr
+//#Conforms: try_module_get module_put __module_get module_refcount __symbol_get __symbol_put
+//#Conforms: symbol_put_addr
 //#Verdict: clean
 //#May: self-module-get
 //#Result: load=0 init=0 exit=done

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The four kinds of notifier chains. */
-//#Conforms: blocking_notifier_chain_register blocking_notifier_chain_unregister blocking_notifier_call_chain
-//#Conforms: atomic_notifier_chain_register atomic_notifier_chain_unregister atomic_notifier_call_chain
+//#Conforms: blocking_notifier_chain_register blocking_notifier_chain_unregister
+//#Conforms: blocking_notifier_call_chain atomic_notifier_chain_register
+//#Conforms: atomic_notifier_chain_unregister atomic_notifier_call_chain
 //#Conforms: raw_notifier_chain_register raw_notifier_chain_unregister raw_notifier_call_chain
-//#Conforms: register_module_notifier unregister_module_notifier register_reboot_notifier unregister_reboot_notifier
-//#Conforms: register_netdevice_notifier unregister_netdevice_notifier
+//#Conforms: register_module_notifier unregister_module_notifier register_reboot_notifier
+//#Conforms: unregister_reboot_notifier register_netdevice_notifier
+//#Conforms: unregister_netdevice_notifier
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Numbers from text and text from numbers. */
-//#Conforms: kstrtoint kstrtouint kstrtoll kstrtoull kstrtou8 kstrtos8 kstrtou16 kstrtos16 kstrtobool
-//#Conforms: _kstrtol _kstrtoul simple_strtol simple_strtoul simple_strtoull memparse get_options
+//#Conforms: kstrtoint kstrtouint kstrtoll kstrtoull kstrtou8 kstrtos8 kstrtou16 kstrtos16
+//#Conforms: kstrtobool simple_strtol simple_strtoul simple_strtoull memparse get_options
 //#Conforms: snprintf scnprintf sprintf sscanf int_sqrt string_get_size hex_dump_to_buffer
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done

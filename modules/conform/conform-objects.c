@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Reference counts, kobjects, ksets. */
-//#Conforms: kobject_init kobject_add kobject_init_and_add kobject_put kobject_get kobject_del kobject_rename
-//#Conforms: kobject_create_and_add kset_create_and_add kset_unregister kset_find_obj kobject_set_name refcount_dec_and_mutex_lock
+//#Conforms: kobject_init kobject_add kobject_init_and_add kobject_put kobject_get kobject_del
+//#Conforms: kobject_rename kobject_create_and_add kset_create_and_add kset_unregister
+//#Conforms: kset_find_obj refcount_dec_and_mutex_lock
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

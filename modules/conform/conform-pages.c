@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* vmalloc, kvmalloc, whole pages and per-CPU memory. */
-//#Conforms: vmalloc vzalloc vfree kvmalloc_node kvfree __get_free_pages free_pages get_zeroed_page
-//#Conforms: __alloc_percpu free_percpu __alloc_pages __free_pages vmalloc_to_page
+//#Conforms: vmalloc vzalloc vfree kvmalloc_node kvfree __get_free_pages free_pages
+//#Conforms: get_zeroed_page __alloc_percpu free_percpu __free_pages vmalloc_to_page alloc_pages
+//#Conforms: is_vmalloc_addr __folio_put
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Registering and unregistering: what a second one answers. */
-//#Conforms: alloc_chrdev_region register_chrdev_region unregister_chrdev_region __register_chrdev __unregister_chrdev
-//#Conforms: misc_register misc_deregister register_filesystem unregister_filesystem
-//#Conforms: __request_region __release_region request_threaded_irq free_irq ioremap iounmap
-//#Conforms: cdev_init cdev_add cdev_del cdev_alloc netlink_kernel_release __netlink_kernel_create
+//#Conforms: alloc_chrdev_region register_chrdev_region unregister_chrdev_region
+//#Conforms: __register_chrdev __unregister_chrdev misc_register misc_deregister
+//#Conforms: register_filesystem unregister_filesystem __request_region __release_region
+//#Conforms: request_threaded_irq free_irq ioremap iounmap cdev_init cdev_add cdev_del
+//#Conforms: cdev_alloc netlink_kernel_release __netlink_kernel_create
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0

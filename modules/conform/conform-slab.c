@@ -2,7 +2,8 @@
 /* Slab memory: contents, sizes, alignment, limits, caches. */
 //#Conforms: kmalloc_trace __kmalloc kfree krealloc ksize kmem_cache_create kmem_cache_alloc
 //#Conforms: kmem_cache_free kmem_cache_destroy kmemdup kstrdup kstrndup kasprintf
-//#Conforms: kmem_cache_alloc_bulk kmem_cache_free_bulk kmemdup_nul kfree_sensitive kfree_const kstrdup_const
+//#Conforms: kmem_cache_alloc_bulk kmem_cache_free_bulk kmemdup_nul kfree_sensitive kfree_const
+//#Conforms: kstrdup_const kmem_cache_size
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

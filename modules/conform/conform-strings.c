@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* String and memory functions, edge cases first. Lengths are hidden from the compiler. */
-//#Conforms: strlen strnlen strcmp strncmp strcpy strncpy strlcpy strscpy strcat strncat strlcat
-//#Conforms: strchr strrchr strnchr strchrnul strstr strnstr strspn strcspn strpbrk strsep skip_spaces strim
-//#Conforms: memcmp memcpy memmove memset memchr memchr_inv memscan strcasecmp strncasecmp
-//#Conforms: sysfs_streq match_string __sysfs_match_string strreplace hex_to_bin hex2bin bin2hex
+//#Conforms: strlen strnlen strcmp strncmp strncpy strscpy strlcat strchr strrchr strnchr
+//#Conforms: strchrnul strstr strnstr strspn strcspn strpbrk strsep skip_spaces strim memcmp
+//#Conforms: memcpy memmove memchr memchr_inv memscan strcasecmp strncasecmp sysfs_streq
+//#Conforms: match_string __sysfs_match_string strreplace hex_to_bin hex2bin bin2hex
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

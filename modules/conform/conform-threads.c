@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Kernel threads, completions, wait queues. */
-//#Conforms: kthread_create_on_node wake_up_process kthread_stop kthread_should_stop kthread_park kthread_unpark
-//#Conforms: kthread_parkme kthread_should_park kthread_data kthread_func
-//#Conforms: complete complete_all wait_for_completion wait_for_completion_timeout try_wait_for_completion completion_done
-//#Conforms: __wake_up prepare_to_wait_event finish_wait init_wait_entry schedule schedule_timeout msleep
+//#Conforms: kthread_create_on_node wake_up_process kthread_stop kthread_should_stop
+//#Conforms: kthread_park kthread_unpark kthread_parkme kthread_should_park kthread_data
+//#Conforms: kthread_func complete complete_all wait_for_completion wait_for_completion_timeout
+//#Conforms: try_wait_for_completion completion_done __wake_up prepare_to_wait_event finish_wait
+//#Conforms: init_wait_entry schedule schedule_timeout msleep schedule_timeout_interruptible
+//#Conforms: schedule_timeout_uninterruptible __put_task_struct
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Timers, high-resolution timers, clocks. */
-//#Conforms: init_timer_key mod_timer add_timer del_timer del_timer_sync timer_reduce
-//#Conforms: hrtimer_init hrtimer_start_range_ns hrtimer_cancel hrtimer_try_to_cancel hrtimer_active hrtimer_forward
-//#Conforms: ktime_get ktime_get_real_ts64 msleep jiffies usleep_range_state __udelay
+//#Conforms: init_timer_key mod_timer add_timer timer_reduce hrtimer_init hrtimer_start_range_ns
+//#Conforms: hrtimer_cancel hrtimer_try_to_cancel hrtimer_active hrtimer_forward ktime_get
+//#Conforms: ktime_get_real_ts64 msleep jiffies usleep_range_state timer_delete
+//#Conforms: timer_delete_sync __const_udelay jiffies_to_msecs
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Red-black trees, idr, ida and xarray. */
-//#Conforms: rb_insert_color rb_erase rb_next rb_prev rb_first rb_last rb_replace_node rb_first_postorder rb_next_postorder
-//#Conforms: idr_alloc idr_alloc_cyclic idr_find idr_remove idr_replace idr_get_next idr_for_each idr_destroy
-//#Conforms: ida_alloc_range ida_free ida_destroy
-//#Conforms: xa_store xa_load xa_erase xa_find xa_find_after xa_destroy __xa_alloc __xa_cmpxchg xa_set_mark xa_get_mark xa_clear_mark __xa_insert
+//#Conforms: rb_insert_color rb_erase rb_next rb_prev rb_first rb_last rb_replace_node
+//#Conforms: rb_first_postorder rb_next_postorder idr_alloc idr_alloc_cyclic idr_find idr_remove
+//#Conforms: idr_replace idr_get_next idr_for_each idr_destroy ida_alloc_range ida_free
+//#Conforms: ida_destroy xa_store xa_load xa_erase xa_find xa_find_after xa_destroy __xa_alloc
+//#Conforms: __xa_cmpxchg xa_set_mark xa_get_mark xa_clear_mark __xa_insert
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Work queues, tasklets, RCU. */
-//#Conforms: alloc_workqueue destroy_workqueue queue_work_on queue_delayed_work_on mod_delayed_work_on
-//#Conforms: flush_work __flush_workqueue cancel_work_sync cancel_delayed_work cancel_delayed_work_sync drain_workqueue
-//#Conforms: __tasklet_schedule tasklet_kill tasklet_setup delayed_work_timer_fn
-//#Conforms: call_rcu synchronize_rcu rcu_barrier kvfree_call_rcu init_srcu_struct cleanup_srcu_struct
-//#Conforms: __srcu_read_lock __srcu_read_unlock synchronize_srcu call_srcu srcu_barrier
+//#Conforms: alloc_workqueue destroy_workqueue queue_work_on queue_delayed_work_on
+//#Conforms: mod_delayed_work_on flush_work __flush_workqueue cancel_work_sync
+//#Conforms: cancel_delayed_work cancel_delayed_work_sync drain_workqueue __tasklet_schedule
+//#Conforms: tasklet_kill tasklet_setup delayed_work_timer_fn call_rcu synchronize_rcu
+//#Conforms: rcu_barrier kvfree_call_rcu init_srcu_struct cleanup_srcu_struct __srcu_read_lock
+//#Conforms: __srcu_read_unlock synchronize_srcu call_srcu srcu_barrier flush_delayed_work
+//#Conforms: __local_bh_enable_ip
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

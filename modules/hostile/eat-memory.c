@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Allocates and touches memory without end, and threads with it. */
-//#Hostile: yes
+//#Hostile: told
 //#Real: unsafe
 #include <linux/err.h>
 #include <linux/kthread.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Prints without end: the log and the trace must stay bounded. */
-//#Hostile: yes
+//#Hostile: told
 //#Real: unsafe
 #include <linux/module.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Moves its own stack pointer to nowhere and pushes. */
-//#Hostile: yes
+//#Hostile: told
 //#Real: unsafe
 #include <linux/module.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Halts, writes a model specific register and a control register. */
-//#Hostile: yes
+//#Hostile: contained
 //#Args: what=1
 //#Real: unsafe
 #include <linux/module.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Init opens a socket and connects it by raw system calls. */
-//#Hostile: yes
+//#Hostile: told
 //#Real: unsafe
 #include <linux/module.h>
 

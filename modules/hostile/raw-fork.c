@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Init forks and executes by raw system calls, from the exit function too. */
-//#Hostile: yes
+//#Hostile: told
 //#Real: unsafe
 #include <linux/module.h>
 

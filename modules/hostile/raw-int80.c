@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Init calls the 32-bit system call gate (getpid there). */
-//#Hostile: yes
+//#Hostile: told
 //#Real: unsafe
 #include <linux/module.h>
 

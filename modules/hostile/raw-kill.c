@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Init kills its parent, its group and everything it may by raw system calls. */
-//#Hostile: yes
+//#Hostile: told
 //#Real: unsafe
 #include <linux/module.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Init makes system calls of its own: opens and writes a file of the host. */
-//#Hostile: yes
+//#Hostile: told
 //#Real: unsafe
 #include <linux/module.h>
 

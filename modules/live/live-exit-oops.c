@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Faults in exit, before it has taken its device away. With fixed=1 it is correct. */
+//#Verdict: findings
+//#Expect: oops exit at live_exit_oops_exit
+//#May: wedged-module
+//#May: left-registered
+//#Real: unsafe
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>

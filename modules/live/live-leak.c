@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Takes references on itself and never gives them back. */
+//#Verdict: findings
+//#Expect: module-pinned "live_leak_init"
+//#May: self-module-get
+//#Result: load=0 init=0 exit=not-run
+//#Real: load=0 unload=-11 silent
 #include <linux/module.h>
 
 static int n = 1;

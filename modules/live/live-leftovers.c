@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Faults in init after it has registered a notifier, a device and a timer. */
+//#Verdict: findings
+//#Expect: oops init at live_leftovers_init
+//#May: wedged-module
+//#May: left-registered
+//#May: left-running
+//#Result: load=null init=null exit=not-run
+//#Real: unsafe
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Faults in init while it holds rtnl: freeing the module cannot give the lock back. */
+//#Verdict: findings
+//#Expect: oops init at live_rtnl_init
+//#May: wedged-module
+//#Result: load=null init=null exit=not-run
+//#Real: unsafe
 #include <linux/module.h>
 #include <linux/rtnetlink.h>
 

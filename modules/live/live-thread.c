@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A thread in the module's text; with leak=1 a reference that nobody owns as well. */
+/* A thread in the module's text whose sleep outlasts its being woken; with leak=1 a reference that nobody owns as well. */
+//#Verdict: findings
+//#Expect: unload-hangs exit "kthread_stop"
+//#Result: load=0 init=0 exit=hang
+//#Real: unsafe
 #include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/module.h>

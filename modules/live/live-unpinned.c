@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* An interrupt, a timer and a notifier: none of them pins the module, all point into it. */
+//#Verdict: clean
+//#Result: load=0 init=0 exit=done
+//#Real: load=0 unload=0 silent
 #include <linux/interrupt.h>
 #include <linux/module.h>
 #include <linux/reboot.h>

@@ -3,6 +3,12 @@
  * A virtual mouse: a platform device with an attribute, and an input device whose name
  * is copied to where there is no memory. With fixed=1 it is correct.
  */
+//#Verdict: findings
+//#Expect: oops init at vms_init
+//#May: wedged-module
+//#May: left-registered
+//#Result: load=null init=null exit=not-run
+//#Real: unsafe
 #include <linux/input.h>
 #include <linux/module.h>
 #include <linux/platform_device.h>

@@ -16,7 +16,8 @@
 //! | `//#Real: load=0 unload=0 silent` | what a stock 6.1 kernel answers (see [`Real`]) |
 //! | `//#Real: unsafe` | it would do harm there, so it is not tried |
 //! | `//#Conforms: kmalloc kfree` | the kernel functions whose behaviour the module checks itself |
-//! | `//#Hostile: yes` | the report must come in time, from a live process, and not be clean |
+//! | `//#Hostile: told` | it attacks its host: the report comes in time from a live process, and is not clean |
+//! | `//#Hostile: contained` | the same, but what it does is nothing to a kernel, and need not be told |
 //! | `//#Build: blind` | built without telling modpost of licences and namespaces |
 //!
 //! SYMBOL is a prefix of the finding's `at`, TEXT a part of its message, its history or its
@@ -64,7 +65,10 @@ pub struct Directives {
     pub log: Vec<String>,
     pub real: Option<Real>,
     pub conforms: Vec<String>,
+    /// It attacks its host: which findings there are is left open.
     pub hostile: bool,
+    /// The report may still be clean.
+    pub contained: bool,
 }
 
 /// The phases a report knows.
@@ -194,7 +198,10 @@ pub fn parse(source: &str) -> Result<Directives, String> {
             }
             "Real" => found.real = real(value).map_err(wrong)?,
             "Conforms" => found.conforms.extend(words(value)),
-            "Hostile" => found.hostile = true,
+            "Hostile" if value == "told" || value == "contained" => {
+                found.hostile = true;
+                found.contained = value == "contained";
+            }
             "Build" if value == "blind" => {}
             _ => return Err(format!("unknown directive {line}")),
         }
@@ -238,7 +245,7 @@ pub fn compare(want: &Directives, report: &Value) -> Vec<String> {
     {
         wrong.push(format!("verdict {} not {verdict}", text(report, "verdict")));
     }
-    if want.hostile && text(report, "verdict") == "clean" {
+    if want.hostile && !want.contained && text(report, "verdict") == "clean" {
         wrong.push("a hostile module was called clean".into());
     }
     for pattern in &want.expect {

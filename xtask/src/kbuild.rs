@@ -143,11 +143,42 @@ pub fn build(headers: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::e
         .filter(|s| !out.join(format!("{}.ko", s.name)).is_file())
         .map(|s| s.name.as_str())
         .collect();
-    if missing.is_empty() {
+    if !missing.is_empty() {
+        return Err(format!("not built: {}", missing.join(" ")).into());
+    }
+    let mut idle = Vec::new();
+    for source in &sources {
+        idle.extend(idle_claims(source, &out)?);
+    }
+    if idle.is_empty() {
         Ok(out)
     } else {
-        Err(format!("not built: {}", missing.join(" ")).into())
+        Err(format!("//#Conforms: {}", idle.join("; ")).into())
     }
+}
+
+/// A module that says that it shows the behaviour of a function must call that function: what it
+/// names and has no undefined symbol for.
+fn idle_claims(source: &Source, dir: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let claims = source.directives()?.conforms;
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let nm = Command::new("nm")
+        .arg("--undefined-only")
+        .arg(dir.join(format!("{}.ko", source.name)))
+        .output()
+        .map_err(|e| format!("nm: {e}"))?;
+    let text = String::from_utf8_lossy(&nm.stdout);
+    let used: Vec<&str> = text
+        .lines()
+        .filter_map(|l| l.split_whitespace().last())
+        .collect();
+    Ok(claims
+        .into_iter()
+        .filter(|name| !used.contains(&name.as_str()))
+        .map(|name| format!("{} does not use {name}", source.name))
+        .collect())
 }
 
 /// Copies sources beside a Kbuild file that names them.
