@@ -83,6 +83,18 @@ pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx,
         misc: crate::drivers::misc::State::default(),
         input: crate::drivers::input::State::default(),
         resources: crate::drivers::resource::State::default(),
+        audit: crate::audit::State::default(),
+        locks: crate::locking::State::default(),
+        timers: crate::time::timer::State::default(),
+        hrtimers: crate::time::hrtimer::State::default(),
+        workqueues: crate::workqueue::State::default(),
+        tasklets: crate::irq::tasklet::State::default(),
+        irqs: crate::irq::State::default(),
+        rcu: crate::rcu::State::default(),
+        srcu: crate::rcu::srcu::State::default(),
+        notifiers: crate::notifier::State::default(),
+        bits: crate::sched::bitwait::State::default(),
+        jobs: crate::workqueue::asynchronous::State::default(),
     };
     let mut cx = lkm_machine::start(state, symbols::SLOTS).map_err(|e| e.to_string())?;
     data::boot(&mut cx)?;
@@ -104,11 +116,17 @@ pub fn begin(cx: &mut Cx, record: Record, mode: &str) -> Result<(), String> {
     // Tid 0 is the idle task, in whose place interrupts run.
     let body: sched::Body = Box::new(|cx| {
         loop {
+            cx.sched.in_irq = true;
             while let Some((fire, a, b)) = time::pop_due(cx) {
                 crate::context::add(cx, crate::context::SOFTIRQ as i32);
-                fire(cx, a, b)?;
+                if let Err(stop) = fire(cx, a, b) {
+                    let tid = sched::current_tid(cx);
+                    let slot = cx.sched.tasks[tid as usize].frames.last().map(|f| f.slot);
+                    crate::traps::kernel_oops(cx, stop, slot);
+                }
                 crate::context::add(cx, -(crate::context::SOFTIRQ as i32));
             }
+            cx.sched.in_irq = false;
             cx.switch_to(0);
         }
     });

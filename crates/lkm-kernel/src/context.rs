@@ -26,6 +26,9 @@ pub const SOFTIRQ: u32 = 0x100;
 /// Inside a hardware interrupt.
 pub const HARDIRQ: u32 = 0x1_0000;
 
+/// The bits of preempt_count that say "in an interrupt" or "softirqs are off".
+pub const IRQ_MASK: u32 = 0x00ff_ff00;
+
 /// preempt_count without the inverted flag.
 pub fn preempt_count(cx: &Cx) -> u32 {
     cx.r32(map::PERCPU.start + cx.off.preempt_count)
@@ -77,6 +80,7 @@ pub(crate) fn restore(cx: &Cx, ts: u64, preempt: u32, irq: u64) {
 
 /// A task is about to block: doing so in atomic context is "scheduling while atomic".
 pub(crate) fn blocking(cx: &mut Cx) -> R<()> {
+    crate::rcu::blocking(cx);
     if preempt_count(cx) != 0 && !trace::told(cx, "schedule-in-atomic") {
         let count = preempt_count(cx);
         let (comm, pid) = crate::sched::current(cx)

@@ -168,6 +168,8 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
                 crate::drivers::platform::variable,
                 crate::drivers::resource::variable,
                 crate::fs::sysfs::variable,
+                crate::workqueue::variable,
+                crate::notifier::variable,
             ] {
                 if let Some(at) = make(cx, name)? {
                     return Ok(Some(at));

@@ -55,6 +55,8 @@ pub fn create(cx: &mut Cx, f: u64, data: u64, comm: &str, site: Site) -> R<u64> 
     let ts = cx.sched.tasks[tid as usize].ts;
     cx.kthread.freed.remove(&ts);
     cx.kthread.threads.insert(ts, Kthread::default());
+    let (name, made) = (cx.sched.tasks[tid as usize].comm.clone(), trace::site(cx));
+    crate::audit::arm_at(cx, "kthread", ts, f, &name, made);
     Ok(ts)
 }
 
@@ -214,6 +216,16 @@ fn kthread_stop_put(cx: &mut Cx, c: &Call) -> R {
 fn mine(cx: &Cx) -> Option<&Kthread> {
     let tid = sched::current(cx)?;
     cx.kthread.threads.get(&cx.sched.tasks[tid as usize].ts)
+}
+
+/// Whether the running task is a thread that was asked to stop or park.
+pub(crate) fn should_stop_or_park(cx: &Cx) -> bool {
+    mine(cx).is_some_and(|k| k.should_stop || k.should_park)
+}
+
+/// Whether the running task is a thread that was asked to stop.
+pub(crate) fn should_stop(cx: &Cx) -> bool {
+    mine(cx).is_some_and(|k| k.should_stop)
 }
 
 fn kthread_should_stop(cx: &mut Cx, _: &Call) -> R {

@@ -12,12 +12,13 @@ pub trait Types {
 macro_rules! offsets {
     (required { $($(#[$d:meta])* $field:ident = $strukt:literal . $path:literal;)* }
      sizes { $($size:ident = $sstruct:literal;)* }
-     optional { $($ofield:ident = $ostruct:literal . $opath:literal;)* }) => {
+     optional { $($ofield:ident = $ostruct:literal . $opath:literal;)* }
+     stable { $($xfield:ident = $xstruct:literal . $xpath:literal or $xvalue:literal;)* }) => {
         /// Offsets and sizes; the names say struct_member. `NONE` marks a member that is not there.
         #[derive(Debug, Clone, Copy)]
         #[allow(missing_docs, reason = "each field is the offset of the member it is named after")]
         pub struct Offsets {
-            $(pub $field: u64,)* $(pub $size: u64,)* $(pub $ofield: u64,)*
+            $(pub $field: u64,)* $(pub $size: u64,)* $(pub $ofield: u64,)* $(pub $xfield: u64,)*
             /// Offset of `current_task` in the per-CPU area (set at boot).
             pub current_task: u64,
             /// Offset of `__preempt_count` in the per-CPU area (set at boot).
@@ -30,6 +31,7 @@ macro_rules! offsets {
                     $($field: types.offset_of($strukt, $path).ok_or_else(|| format!("no type information for {}.{}", $strukt, $path))?,)*
                     $($size: types.struct_size($sstruct).ok_or_else(|| format!("no type information for struct {}", $sstruct))?,)*
                     $($ofield: types.offset_of($ostruct, $opath).unwrap_or(NONE),)*
+                    $($xfield: types.offset_of($xstruct, $xpath).unwrap_or($xvalue),)*
                     current_task: 0,
                     preempt_count: 0,
                 })
@@ -236,5 +238,75 @@ offsets! {
         module_kobj = "module"."mkobj.kobj";
         pdrv_remove_new = "platform_driver"."remove_new";
         driver_p = "device_driver"."p";
+    }
+    // Small structures whose layout is the same in every supported x86-64 kernel: asked for all the same, and
+    // taken from here when the types at hand leave them out.
+    stable {
+        mutex_owner = "mutex"."owner" or 0;
+        mutex_wait_list = "mutex"."wait_list" or 16;
+        ww_mutex_ctx = "ww_mutex"."ctx" or 32;
+        ww_ctx_stamp = "ww_acquire_ctx"."stamp" or 8;
+        ww_ctx_acquired = "ww_acquire_ctx"."acquired" or 16;
+        ww_ctx_wounded = "ww_acquire_ctx"."wounded" or 20;
+        ww_ctx_is_wait_die = "ww_acquire_ctx"."is_wait_die" or 22;
+        rt_mutex_owner = "rt_mutex_base"."owner" or 24;
+        rwsem_count = "rw_semaphore"."count" or 0;
+        rwsem_owner = "rw_semaphore"."owner" or 8;
+        rwsem_wait_list = "rw_semaphore"."wait_list" or 24;
+        semaphore_count = "semaphore"."count" or 4;
+        semaphore_wait_list = "semaphore"."wait_list" or 8;
+        wqh_head = "wait_queue_head"."head" or 8;
+        wqe_flags = "wait_queue_entry"."flags" or 0;
+        wqe_private = "wait_queue_entry"."private" or 8;
+        wqe_func = "wait_queue_entry"."func" or 16;
+        wqe_entry = "wait_queue_entry"."entry" or 24;
+        wbq_entry = "wait_bit_queue_entry"."wq_entry" or 24;
+        swqh_list = "swait_queue_head"."task_list" or 8;
+        swq_task = "swait_queue"."task" or 0;
+        swq_list = "swait_queue"."task_list" or 8;
+        timer_entry = "timer_list"."entry" or 0;
+        timer_expires = "timer_list"."expires" or 16;
+        timer_function = "timer_list"."function" or 24;
+        timer_flags = "timer_list"."flags" or 32;
+        hrtimer_expires = "hrtimer"."node.expires" or 24;
+        hrtimer_softexpires = "hrtimer"."_softexpires" or 32;
+        hrtimer_function = "hrtimer"."function" or 40;
+        hrtimer_base = "hrtimer"."base" or 48;
+        hrtimer_state = "hrtimer"."state" or 56;
+        hrtimer_is_soft = "hrtimer"."is_soft" or 58;
+        hrtimer_sleeper_task = "hrtimer_sleeper"."task" or 64;
+        hrbase_running = "hrtimer_clock_base"."running" or 24;
+        hrbase_get_time = "hrtimer_clock_base"."get_time" or 48;
+        work_data = "work_struct"."data" or 0;
+        work_entry = "work_struct"."entry" or 8;
+        work_func = "work_struct"."func" or 24;
+        dwork_timer = "delayed_work"."timer" or 32;
+        dwork_wq = "delayed_work"."wq" or 72;
+        dwork_cpu = "delayed_work"."cpu" or 80;
+        tasklet_state = "tasklet_struct"."state" or 8;
+        tasklet_count = "tasklet_struct"."count" or 16;
+        tasklet_use_callback = "tasklet_struct"."use_callback" or 20;
+        tasklet_func = "tasklet_struct"."func" or 24;
+        tasklet_data = "tasklet_struct"."data" or 32;
+        rcu_head_func = "callback_head"."func" or 8;
+        rwork_rcu = "rcu_work"."rcu" or 32;
+        rwork_wq = "rcu_work"."wq" or 48;
+        nb_call = "notifier_block"."notifier_call" or 0;
+        nb_next = "notifier_block"."next" or 8;
+        nb_priority = "notifier_block"."priority" or 16;
+        atomic_nh_head = "atomic_notifier_head"."head" or 8;
+        blocking_nh_head = "blocking_notifier_head"."head" or 40;
+        raw_nh_head = "raw_notifier_head"."head" or 0;
+        kwork_node = "kthread_work"."node" or 0;
+        kwork_func = "kthread_work"."func" or 16;
+        kwork_worker = "kthread_work"."worker" or 24;
+        kwork_canceling = "kthread_work"."canceling" or 32;
+        kdwork_timer = "kthread_delayed_work"."timer" or 40;
+        kworker_work_list = "kthread_worker"."work_list" or 8;
+        kworker_delayed_list = "kthread_worker"."delayed_work_list" or 24;
+        kworker_task = "kthread_worker"."task" or 40;
+        kworker_current = "kthread_worker"."current_work" or 48;
+        percpu_rwsem_read_count = "percpu_rw_semaphore"."read_count" or 48;
+        percpu_rwsem_block = "percpu_rw_semaphore"."block" or 88;
     }
 }

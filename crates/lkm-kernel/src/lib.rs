@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+mod audit;
 mod boot;
 pub mod context;
 mod data;
@@ -11,7 +12,9 @@ pub mod drivers;
 pub mod exports;
 pub mod fs;
 pub mod hash;
+mod irq;
 pub mod kthread;
+mod kthread_worker;
 pub mod layout;
 mod legacy;
 pub mod locking;
@@ -20,6 +23,7 @@ pub mod module;
 mod notifier;
 pub mod printk;
 pub mod profile;
+mod rcu;
 pub mod rehearse;
 pub mod sched;
 mod stub;
@@ -30,6 +34,7 @@ pub mod trace;
 mod traps;
 mod unwind;
 mod util;
+mod workqueue;
 
 use abi::Call;
 use layout::Offsets;
@@ -80,6 +85,18 @@ pub struct Kernel {
     misc: drivers::misc::State,
     input: drivers::input::State,
     resources: drivers::resource::State,
+    audit: audit::State,
+    locks: locking::State,
+    timers: time::timer::State,
+    hrtimers: time::hrtimer::State,
+    workqueues: workqueue::State,
+    tasklets: irq::tasklet::State,
+    irqs: irq::State,
+    rcu: rcu::State,
+    srcu: rcu::srcu::State,
+    notifiers: notifier::State,
+    bits: sched::bitwait::State,
+    jobs: workqueue::asynchronous::State,
 }
 
 /// Calls of one function in a run after which it counts as an endless loop.

@@ -125,10 +125,14 @@ fn remove(cx: &mut Cx, name: &str) -> bool {
 fn blocked(cx: &mut Cx) {
     for tid in 0..cx.sched.tasks.len() {
         let task = &cx.sched.tasks[tid];
-        if task.dead || task.kind == TaskKind::Interrupt {
+        if task.dead || task.kind == TaskKind::Interrupt && !cx.sched.in_irq {
             continue;
         }
         let (function, on) = task.waits.unwrap_or(("schedule", 0));
+        if function == "worker_thread" {
+            // A worker without work waits for nothing that could fail to come.
+            continue;
+        }
         let state = cx.r32(task.ts + cx.off.task_state).unwrap_or(0);
         let site = task.frames.last().map_or_else(Site::default, |f| Site {
             pc: f.ret,
@@ -139,11 +143,24 @@ fn blocked(cx: &mut Cx) {
             Event::Blocked {
                 tid: tid as u32,
                 function: function.into(),
-                detail: String::new(),
+                detail: awaited(cx, function, on),
                 on,
                 interruptible: state & sched::INTERRUPTIBLE != 0,
                 site,
             },
         );
     }
+}
+
+/// Whom a blocked task waits for: the holder of a lock, or a thread.
+fn awaited(cx: &Cx, function: &str, on: u64) -> String {
+    if let Some(text) = crate::locking::describe(cx, on) {
+        return text;
+    }
+    if function.contains("kthread")
+        && let Some(task) = cx.sched.tasks.iter().rev().find(|t| t.ts == on)
+    {
+        return format!("kthread {}/{}", task.comm, task.pid);
+    }
+    String::new()
 }

@@ -96,6 +96,12 @@ fn ud2(cx: &mut Cx, index: usize, trap: &mut Trap) -> bool {
     true
 }
 
+/// The call trace of a task that does not run (show_stack).
+pub(crate) fn show_stack(cx: &mut Cx, tid: sched::Tid) {
+    let steps = unwind::trace_kernel(cx, tid);
+    oops::call_trace(cx, 6, &steps);
+}
+
 /// WARN() of a modelled kernel function. `text` is printed before the banner.
 pub fn warn(cx: &mut Cx, text: &str, function: &str) -> R<()> {
     crate::printk::log(cx, 4, "------------[ cut here ]------------\n");
@@ -372,14 +378,62 @@ fn alarm(cx: &mut Cx, trap: &mut Trap) {
     }
 }
 
-/// A busy wait: virtual time passes and others may run.
+/// A busy wait: virtual time passes, interrupts come and others may run.
 fn spin(cx: &mut Cx, ns: u64) {
-    let now = cx.clock.now;
-    crate::time::advance(cx, now + ns);
-    if !context::in_atomic(cx) {
-        // A task that spins in process context may be preempted.
-        let _ = sched::yield_now(cx);
+    crate::time::pass(cx, ns);
+    sched::interrupt_point(cx);
+    if !context::in_atomic(cx) && sched::others_wait(cx) {
+        // A task that spins in process context may be preempted; its state stays as it is.
+        sched::let_others(cx);
     }
+}
+
+/// Busy waiting of one task without a sleep in between, in virtual nanoseconds, after which it counts as
+/// stuck. The kernel's own watchdog speaks up after 22 seconds.
+const BUSY: u64 = 60_000_000_000;
+
+/// A kernel function that busy-waits (udelay and its like).
+pub(crate) fn busy(cx: &mut Cx, ns: u64, function: &'static str) {
+    spin(cx, ns);
+    let Some(tid) = sched::current(cx) else {
+        return;
+    };
+    let task = &mut cx.sched.tasks[tid as usize];
+    task.spun = task.spun.saturating_add(ns);
+    if task.spun > BUSY {
+        trace::misuse(
+            cx,
+            "livelock",
+            "busy-waits for more than a minute without an end",
+            0,
+            function,
+        );
+        lockup(cx, function);
+    }
+}
+
+/// The running task spins for what never comes: it is taken off the CPU for good; in an interrupt the
+/// whole machine is stuck.
+pub(crate) fn lockup(cx: &mut Cx, why: &str) -> ! {
+    let (comm, pid, interrupt) = sched::current(cx)
+        .map(|tid| {
+            let task = &cx.sched.tasks[tid as usize];
+            (
+                task.comm.clone(),
+                task.pid,
+                task.kind == TaskKind::Interrupt,
+            )
+        })
+        .unwrap_or_default();
+    crate::printk::log(
+        cx,
+        0,
+        &format!("watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [{comm}:{pid}]\n"),
+    );
+    if interrupt {
+        cx.sched.panicked = Some(format!("hard lockup: spins for {why}"));
+    }
+    sched::exit(cx, TaskEnd::Killed, -1)
 }
 
 /// A `pause` of a spinning loop.
@@ -390,7 +444,9 @@ fn paused(cx: &mut Cx, trap: &mut Trap) {
         cx.traps.spins = 0;
     }
     spin(cx, 100_000);
-    if cx.traps.spins > 200_000 {
+    let tid = sched::current_tid(cx);
+    cx.sched.tasks[tid as usize].spun += 100_000;
+    if cx.traps.spins > 200_000 || cx.sched.tasks[tid as usize].spun > BUSY {
         cx.traps.spins = 0;
         stuck(cx, trap, "a loop that waits for what nothing changes");
     }

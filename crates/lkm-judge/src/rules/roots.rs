@@ -90,7 +90,8 @@ fn after_oops(case: &mut Case<'_, '_>) {
             // A thread that died there has ended without being asked.
             let stopped = d.subject == Some(tid) && d.step > step;
             let caused = stopped
-                || is_left_behind(d.rule) && (d.tid == tid && d.step <= step || same_life)
+                || is_left_behind(d.rule)
+                    && (d.tid == tid && d.step <= step && d.rule != "left-running" || same_life)
                 || d.tid == tid && d.step > step && d.rule == "mutex-misuse";
             if caused {
                 case.drafts[i].root = Some(oops);
@@ -117,11 +118,16 @@ fn running_uses(case: &mut Case<'_, '_>) {
             .filter(|(_, t)| left.kind == "kthread" && t.function == left.function)
             .map(|(&tid, _)| tid)
             .collect();
+        // What the armed object itself lies in is in use as well.
+        let inside = case
+            .ledger
+            .object_at(left.key)
+            .map_or(0, |object| object.key);
         for d in &mut case.drafts {
             if d.root.is_none()
                 && is_left_behind(d.rule)
                 && d.rule != "left-running"
-                && tids.contains(&d.tid)
+                && (tids.contains(&d.tid) || inside != 0 && d.key == inside)
             {
                 d.root = Some(root);
             }

@@ -5,9 +5,14 @@
 //! the machine is the control program: it picks a task, runs it until it blocks, and moves the clock when
 //! nothing can run.
 
+pub(crate) mod bitwait;
 pub mod completion;
+pub(crate) mod extra;
+mod hung;
 mod rows;
+pub(crate) mod swait;
 pub mod wait;
+pub(crate) mod waitqueue;
 
 use crate::abi::{R, Stop};
 use crate::hash::Map;
@@ -16,7 +21,7 @@ use lkm_machine::TaskId;
 use lkm_trace::{Event, Site, TaskEnd, TaskKind};
 use std::collections::VecDeque;
 
-pub(crate) use rows::{JIFFY, ROWS};
+pub(crate) use rows::{JIFFY, ROWS, timeout_in};
 
 /// Index of a task in [`State::tasks`]; never reused within a run.
 pub type Tid = u32;
@@ -88,6 +93,14 @@ pub struct Task {
     pub value: i64,
     /// Parent.
     pub parent: Tid,
+    /// Virtual nanoseconds it has been busy-waiting since it last slept.
+    pub spun: u64,
+    /// Since when it has been blocked.
+    pub since: u64,
+    /// The hung-task detector has told about this wait.
+    pub hung_told: bool,
+    /// The wait queue it put itself on last.
+    pub wait_queue: u64,
 }
 
 /// The scheduler's state.
@@ -106,6 +119,8 @@ pub struct State {
     finished: Vec<TaskId>,
     /// Switches made so far, to bound a run.
     pub switches: u64,
+    /// Interrupt context is in the middle of a callback (which may have blocked, against the rules).
+    pub in_irq: bool,
 }
 
 /// Most tasks in a run.
@@ -157,8 +172,13 @@ pub fn new_task(
     if cx.sched.next_pid == 0 {
         cx.sched.next_pid = 1000;
     }
-    cx.sched.next_pid += 1;
-    let pid = cx.sched.next_pid;
+    let pid = if kind == TaskKind::Interrupt {
+        // Interrupts run in the idle task's place.
+        0
+    } else {
+        cx.sched.next_pid += 1;
+        cx.sched.next_pid
+    };
     let comm: String = comm
         .chars()
         .scan(0, |n, c| {
@@ -201,6 +221,10 @@ pub fn new_task(
         capable: true,
         value: 0,
         parent,
+        spun: 0,
+        since: 0,
+        hung_told: false,
+        wait_queue: 0,
     });
     cx.sched.by_ts.insert(ts, tid);
     cx.sched.by_machine.insert(machine, tid);
@@ -276,10 +300,13 @@ pub fn schedule(cx: &mut Cx, what: &'static str, on: u64) -> R<()> {
     };
     let ts = cx.sched.tasks[tid as usize].ts;
     let state = cx.r32(ts + cx.off.task_state)?;
-    let interrupted = state & INTERRUPTIBLE != 0 && signal_pending(cx, tid)
-        || state & WAKEKILL != 0 && fatal_signal_pending(cx, tid);
-    if state != RUNNING && !interrupted {
-        cx.sched.tasks[tid as usize].waits = Some((what, on));
+    if state != RUNNING && !interrupted(cx, tid, state) {
+        let now = cx.clock.now;
+        let task = &mut cx.sched.tasks[tid as usize];
+        task.waits = Some((what, on));
+        task.spun = 0;
+        task.since = now;
+        task.hung_told = false;
         crate::context::blocking(cx)?;
     } else {
         cx.w32(ts + cx.off.task_state, RUNNING)?;
@@ -294,6 +321,85 @@ pub fn schedule(cx: &mut Cx, what: &'static str, on: u64) -> R<()> {
     Ok(())
 }
 
+/// Whether a signal ends a sleep in `state` (signal_pending_state).
+pub fn interrupted(cx: &Cx, tid: Tid, state: u32) -> bool {
+    state & INTERRUPTIBLE != 0 && signal_pending(cx, tid)
+        || state & WAKEKILL != 0 && fatal_signal_pending(cx, tid)
+}
+
+/// Blocks until woken or, with a time, until then (virtual nanoseconds since boot).
+pub fn schedule_until(cx: &mut Cx, until: Option<u64>, what: &'static str, on: u64) -> R<()> {
+    let Some(until) = until else {
+        return schedule(cx, what, on);
+    };
+    let tid = current_tid(cx);
+    if cx.sched.irq == Some(tid) {
+        // Sleeping in an interrupt: told as misuse; nothing could ever wake it, so the time just passes.
+        crate::context::blocking(cx)?;
+        crate::time::advance(cx, until);
+        return set_state(cx, RUNNING);
+    }
+    let event = crate::time::at(cx, until, wake_sleeper, u64::from(tid), 0);
+    schedule(cx, what, on)?;
+    crate::time::cancel(cx, event);
+    Ok(())
+}
+
+/// An interrupt may come here: what is due runs, then the running task goes on as if nothing had happened.
+pub fn interrupt_point(cx: &mut Cx) {
+    let Some(tid) = current(cx) else { return };
+    if cx.sched.irq == Some(tid)
+        || !crate::time::due(cx)
+        || crate::context::irqs_disabled(cx)
+        || crate::context::preempt_count(cx) & crate::context::IRQ_MASK != 0
+    {
+        return;
+    }
+    let task = &mut cx.sched.tasks[tid as usize];
+    if !task.queued {
+        task.queued = true;
+        cx.sched.queue.push_front(tid);
+    }
+    leave(cx);
+}
+
+/// Others run although this task may not be preempted: it spins for what a suspended task holds.
+pub(crate) fn let_others(cx: &mut Cx) {
+    if let Some(tid) = current(cx) {
+        let task = &mut cx.sched.tasks[tid as usize];
+        if !task.queued {
+            task.queued = true;
+            cx.sched.queue.push_back(tid);
+        }
+        leave(cx);
+    }
+}
+
+/// A kernel function that calls into the guest from no call of the guest's (process_one_work and the like):
+/// it shows in call traces between here and [`left`].
+pub fn entered(cx: &mut Cx, name: &'static str) {
+    let address = crate::symbols::address(cx, name);
+    if let (Some(tid), Some(slot)) = (current(cx), cx.slot_at(address)) {
+        cx.sched.tasks[tid as usize].frames.push(Frame {
+            slot,
+            frame: 0,
+            ret: 0,
+        });
+    }
+}
+
+/// The innermost such function returns.
+pub fn left(cx: &mut Cx) {
+    if let Some(tid) = current(cx) {
+        cx.sched.tasks[tid as usize].frames.pop();
+    }
+}
+
+/// Whether something else could run now.
+pub fn others_wait(cx: &Cx) -> bool {
+    !cx.sched.queue.is_empty()
+}
+
 /// Lets others run; the task stays runnable.
 pub fn yield_now(cx: &mut Cx) -> R<()> {
     set_state(cx, RUNNING)?;
@@ -302,12 +408,9 @@ pub fn yield_now(cx: &mut Cx) -> R<()> {
 
 /// Sleeps in `state` until woken or until `ns` virtual nanoseconds have passed; what is left of them.
 pub fn sleep(cx: &mut Cx, state: u32, ns: u64, what: &'static str) -> R<u64> {
-    let tid = current_tid(cx);
     set_state(cx, state)?;
     let until = cx.clock.now.saturating_add(ns);
-    let event = crate::time::at(cx, until, wake_sleeper, u64::from(tid), 0);
-    schedule(cx, what, 0)?;
-    crate::time::cancel(cx, event);
+    schedule_until(cx, Some(until), what, 0)?;
     Ok(until.saturating_sub(cx.clock.now))
 }
 
@@ -350,14 +453,20 @@ pub fn run_until(cx: &mut Cx, limit: u64, done: impl Fn(&Cx) -> bool) -> bool {
             return false;
         }
         if crate::time::due(cx)
+            && !cx.sched.in_irq
             && let Some(irq) = cx.sched.irq
         {
             run_task(cx, irq);
         } else if let Some(tid) = next(cx) {
             run_task(cx, tid);
         } else {
-            match crate::time::next_event(cx) {
-                Some(when) if when <= limit => crate::time::advance(cx, when),
+            let event = crate::time::next_event(cx).filter(|_| !cx.sched.in_irq);
+            let hung = hung::deadline(cx);
+            match event.into_iter().chain(hung).min() {
+                Some(when) if when <= limit => {
+                    crate::time::advance(cx, when);
+                    hung::check(cx);
+                }
                 _ => return done(cx),
             }
         }

@@ -37,7 +37,8 @@ pub const JIFFY: u64 = 4_000_000;
 const MAX_SCHEDULE_TIMEOUT: u64 = i64::MAX as u64;
 
 fn fn_schedule(cx: &mut Cx, _: &Call) -> R {
-    schedule(cx, "schedule", 0)?;
+    let on = cx.sched.tasks[current_tid(cx) as usize].wait_queue;
+    schedule(cx, "schedule", on)?;
     Ok(0)
 }
 
@@ -52,19 +53,20 @@ fn wake_up_process(cx: &mut Cx, c: &Call) -> R {
     }
 }
 
-fn timeout_in(cx: &mut Cx, timeout: u64) -> R {
+pub(crate) fn timeout_in(cx: &mut Cx, timeout: u64) -> R {
+    let on = cx.sched.tasks[current_tid(cx) as usize].wait_queue;
     if timeout == MAX_SCHEDULE_TIMEOUT {
-        schedule(cx, "schedule_timeout", 0)?;
+        schedule(cx, "schedule_timeout", on)?;
         return Ok(timeout);
     }
-    if timeout as i64 <= 0 {
+    if (timeout as i64) < 0 {
+        let text = format!("schedule_timeout: wrong timeout value {timeout:x}\n");
+        crate::printk::log(cx, 3, &text);
+        set_state(cx, RUNNING)?;
         return Ok(0);
     }
-    let tid = current_tid(cx);
     let until = cx.clock.now.saturating_add(timeout.saturating_mul(JIFFY));
-    let event = crate::time::at(cx, until, wake_sleeper, u64::from(tid), 0);
-    schedule(cx, "schedule_timeout", 0)?;
-    crate::time::cancel(cx, event);
+    schedule_until(cx, Some(until), "schedule_timeout", on)?;
     Ok(until.saturating_sub(cx.clock.now) / JIFFY)
 }
 
@@ -125,7 +127,9 @@ fn cond_resched(cx: &mut Cx, c: &Call) -> R {
     // A task that only ever asks to be rescheduled must let time pass, or a loop that waits for jiffies
     // would never end; the sleep check was made by the declaration.
     let _ = c;
+    crate::time::pass(cx, 1000);
     if cx.sched.queue.is_empty() {
+        interrupt_point(cx);
         return Ok(0);
     }
     yield_now(cx)?;

@@ -35,9 +35,7 @@ pub fn wait_at(
     loop {
         let ended = if !cx.sleepers.list.contains(&(addr, tid)) {
             Some(Woken::Normally)
-        } else if state & sched::INTERRUPTIBLE != 0 && sched::signal_pending(cx, tid)
-            || state & sched::WAKEKILL != 0 && sched::fatal_signal_pending(cx, tid)
-        {
+        } else if sched::interrupted(cx, tid, state) {
             Some(Woken::Signal)
         } else if until.is_some_and(|until| cx.clock.now >= until) {
             Some(Woken::Timeout)
@@ -49,16 +47,8 @@ pub fn wait_at(
             return Ok(ended);
         }
         sched::set_state(cx, state)?;
-        let event = until.map(|until| crate::time::at(cx, until, wake_timeout, u64::from(tid), 0));
-        sched::schedule(cx, what, addr)?;
-        if let Some(event) = event {
-            crate::time::cancel(cx, event);
-        }
+        sched::schedule_until(cx, until, what, addr)?;
     }
-}
-
-fn wake_timeout(cx: &mut Cx, tid: u64, _: u64) -> R<()> {
-    sched::wake_state(cx, tid as Tid, sched::NORMAL | sched::WAKEKILL).map(|_| ())
 }
 
 /// Wakes up to `count` sleepers at `addr`, oldest first; how many.

@@ -1,6 +1,12 @@
 //! Virtual time: a clock that moves only when nothing can run, and what happens at which moment.
 //! Timers, hrtimers, delayed work and sleeping tasks all wait here (kernel/time/).
 
+pub(crate) mod convert;
+pub(crate) mod delay;
+pub(crate) mod hrtimer;
+pub(crate) mod timekeeping;
+pub(crate) mod timer;
+
 use crate::Cx;
 use crate::abi::R;
 use crate::sched::JIFFY;
@@ -62,6 +68,15 @@ pub fn next_event(cx: &Cx) -> Option<u64> {
 pub fn advance(cx: &mut Cx, to: u64) {
     if to > cx.clock.now {
         cx.clock.now = to;
+        update_jiffies(cx);
+    }
+}
+
+/// A moment passes while code runs; jiffies follows only when it changes.
+pub fn pass(cx: &mut Cx, ns: u64) {
+    let before = cx.clock.now / JIFFY;
+    cx.clock.now += ns;
+    if cx.clock.now / JIFFY != before {
         update_jiffies(cx);
     }
 }

@@ -82,7 +82,7 @@ fn code_line(cx: &Cx, rip: u64) -> String {
     out
 }
 
-fn call_trace(cx: &mut Cx, level: u32, steps: &[Step]) {
+pub(super) fn call_trace(cx: &mut Cx, level: u32, steps: &[Step]) {
     line(cx, level, "Call Trace:");
     if !cx.profile.old_oops {
         line(cx, level, " <TASK>");

@@ -1,0 +1,188 @@
+//! Scheduler calls that one CPU and one priority make simple (kernel/sched/core.c, kernel/smp.c,
+//! kernel/stop_machine.c): priorities and masks are accepted, calls to other CPUs run here.
+
+use crate::Cx;
+use crate::abi::{Call, R, errno, neg};
+use crate::context;
+use crate::sched;
+use crate::table::{Row, behaves};
+
+pub(crate) const ROWS: &[Row] = &[
+    behaves("io_schedule", io_schedule).sleeps(),
+    behaves("io_schedule_timeout", io_schedule_timeout).sleeps(),
+    behaves("schedule_timeout_idle", schedule_timeout_idle).sleeps(),
+    behaves("schedule_hrtimeout", schedule_hrtimeout).sleeps(),
+    behaves("schedule_hrtimeout_range", schedule_hrtimeout_range).sleeps(),
+    behaves("schedule_hrtimeout_range_clock", schedule_hrtimeout_range).sleeps(),
+    behaves("set_user_nice", nothing),
+    behaves("sched_set_fifo", nothing),
+    behaves("sched_set_fifo_low", nothing),
+    behaves("sched_set_normal", nothing),
+    behaves("sched_setscheduler", nothing),
+    behaves("sched_setscheduler_nocheck", nothing),
+    behaves("sched_setattr_nocheck", nothing),
+    behaves("set_cpus_allowed_ptr", set_cpus_allowed_ptr),
+    behaves("kthread_bind_mask", nothing),
+    behaves("migrate_disable", nothing),
+    behaves("migrate_enable", nothing),
+    behaves("wake_up_state", wake_up_state),
+    behaves("yield_to", yield_to).sleeps(),
+    behaves("kick_process", nothing),
+    behaves("smp_call_function_single", call_single),
+    behaves("smp_call_function_single_async", call_single_async),
+    behaves("smp_call_function_any", call_any),
+    behaves("smp_call_function_many", nothing),
+    behaves("smp_call_function", nothing),
+    behaves("on_each_cpu_cond_mask", on_each_cpu_cond_mask),
+    behaves("smp_call_on_cpu", smp_call_on_cpu).sleeps(),
+    behaves("work_on_cpu", smp_call_on_cpu_plain).sleeps(),
+    behaves("work_on_cpu_safe", smp_call_on_cpu_plain).sleeps(),
+    behaves("stop_machine", stop_machine).sleeps(),
+    behaves("cpus_read_lock", nothing).sleeps(),
+    behaves("cpus_read_trylock", one),
+    behaves("cpus_read_unlock", nothing),
+    behaves("wake_up_all_idle_cpus", nothing),
+    behaves("synchronize_hardirq", one),
+];
+
+fn nothing(_: &mut Cx, _: &Call) -> R {
+    Ok(0)
+}
+
+fn one(_: &mut Cx, _: &Call) -> R {
+    Ok(1)
+}
+
+fn io_schedule(cx: &mut Cx, _: &Call) -> R {
+    sched::schedule(cx, "io_schedule", 0)?;
+    Ok(0)
+}
+
+fn io_schedule_timeout(cx: &mut Cx, c: &Call) -> R {
+    sched::timeout_in(cx, c.a[0])
+}
+
+fn schedule_timeout_idle(cx: &mut Cx, c: &Call) -> R {
+    sched::set_state(cx, sched::UNINTERRUPTIBLE | 0x400)?;
+    sched::timeout_in(cx, c.a[0])
+}
+
+/// `expires` is a pointer to a ktime, or NULL for no limit; 0 when it ran out, -EINTR otherwise.
+fn hrtimeout(cx: &mut Cx, expires: u64, relative: bool) -> R {
+    if expires == 0 {
+        sched::schedule(cx, "schedule_hrtimeout", 0)?;
+        return Ok(neg(errno::EINTR));
+    }
+    let when = cx.r64(expires)? as i64;
+    let now = cx.clock.now;
+    let until = if relative {
+        now.saturating_add(when.max(0) as u64)
+    } else {
+        when.max(0) as u64
+    };
+    if until <= now {
+        sched::set_state(cx, sched::RUNNING)?;
+        return Ok(0);
+    }
+    sched::schedule_until(cx, Some(until), "schedule_hrtimeout", 0)?;
+    sched::set_state(cx, sched::RUNNING)?;
+    Ok(if cx.clock.now >= until {
+        0
+    } else {
+        neg(errno::EINTR)
+    })
+}
+
+fn schedule_hrtimeout(cx: &mut Cx, c: &Call) -> R {
+    hrtimeout(cx, c.a[0], c.a[1] & 1 != 0)
+}
+
+fn schedule_hrtimeout_range(cx: &mut Cx, c: &Call) -> R {
+    hrtimeout(cx, c.a[0], c.a[2] & 1 != 0)
+}
+
+fn set_cpus_allowed_ptr(cx: &mut Cx, c: &Call) -> R {
+    // Only CPU 0 is there.
+    Ok(if cx.r64(c.a[1])? & 1 != 0 {
+        0
+    } else {
+        neg(errno::EINVAL)
+    })
+}
+
+fn wake_up_state(cx: &mut Cx, c: &Call) -> R {
+    match sched::by_struct(cx, c.a[0]) {
+        Some(tid) => Ok(u64::from(sched::wake_state(cx, tid, c.a[1] as u32)?)),
+        None => Ok(0),
+    }
+}
+
+fn yield_to(cx: &mut Cx, _: &Call) -> R {
+    sched::yield_now(cx)?;
+    Ok(1)
+}
+
+/// Calls `func(info)` as an inter-processor call does: interrupts off.
+fn call_here(cx: &mut Cx, func: u64, args: &[u64]) -> u64 {
+    let (_, flags) = context::save(cx);
+    context::set_irqs(cx, false);
+    let result = cx.call_guest(func, args);
+    context::set_irqs(cx, flags & 0x200 != 0);
+    result
+}
+
+fn call_single(cx: &mut Cx, c: &Call) -> R {
+    let [cpu, func, info, ..] = c.a;
+    if cpu as u32 != 0 {
+        return Ok(neg(errno::ENXIO));
+    }
+    call_here(cx, func, &[info]);
+    Ok(0)
+}
+
+/// call_single_data_t: a list node and flags of 16 bytes, then the function and its argument.
+fn call_single_async(cx: &mut Cx, c: &Call) -> R {
+    let [cpu, csd, ..] = c.a;
+    if cpu as u32 != 0 {
+        return Ok(neg(errno::ENXIO));
+    }
+    let (func, info) = (cx.r64(csd + 16)?, cx.r64(csd + 24)?);
+    call_here(cx, func, &[info]);
+    Ok(0)
+}
+
+fn call_any(cx: &mut Cx, c: &Call) -> R {
+    let [_, func, info, ..] = c.a;
+    call_here(cx, func, &[info]);
+    Ok(0)
+}
+
+fn on_each_cpu_cond_mask(cx: &mut Cx, c: &Call) -> R {
+    let [cond, func, info, _, mask, ..] = c.a;
+    if cx.r64(mask)? & 1 == 0 || cond != 0 && cx.call_guest(cond, &[0, info]) as u8 == 0 {
+        return Ok(0);
+    }
+    call_here(cx, func, &[info]);
+    Ok(0)
+}
+
+fn smp_call_on_cpu(cx: &mut Cx, c: &Call) -> R {
+    let [cpu, func, par, ..] = c.a;
+    if cpu as u32 != 0 {
+        return Ok(neg(errno::ENXIO));
+    }
+    Ok(i64::from(cx.call_guest(func, &[par]) as i32) as u64)
+}
+
+fn smp_call_on_cpu_plain(cx: &mut Cx, c: &Call) -> R {
+    let [_, func, arg, ..] = c.a;
+    Ok(cx.call_guest(func, &[arg]))
+}
+
+fn stop_machine(cx: &mut Cx, c: &Call) -> R {
+    let [func, data, ..] = c.a;
+    context::add(cx, 1);
+    let result = call_here(cx, func, &[data]);
+    context::add(cx, -1);
+    Ok(i64::from(result as i32) as u64)
+}
