@@ -22,6 +22,7 @@ mod test;
 #[allow(dead_code, reason = "its results are judged by the test tasks")]
 mod vm;
 mod vm_command;
+mod vm_live;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,11 @@ const TASKS: &[Task] = &[
         name: "compare",
         help: "[--recorded|--record] [SCRIPT...]   lab scripts, real kernel against lab",
         run: compare::task,
+    },
+    Task {
+        name: "live",
+        help: "[--kernel SERIES] [--verbose] [GROUP|STEP...]   why, trace, unload on a real kernel",
+        run: vm_live::task,
     },
     Task {
         name: "modules",

@@ -1,0 +1,19 @@
+# An open misc device; a second descriptor of the same file is no second reference.
+insmod /x/live-misc.ko || fail insmod
+why live_misc 0 0
+hold open /dev/live_misc
+why live_misc 1 1
+says "/dev/live_misc"
+says "pid $HELD (hold), descriptor 3"
+says "kill $HELD"
+drop
+exec 7<>/dev/live_misc
+sleep 1000 &
+S=$!
+sleep 0.3
+why live_misc 1 1
+says "pid $S (sleep), descriptor 7"
+kill $S
+exec 7>&-
+sleep 0.3
+gone live_misc

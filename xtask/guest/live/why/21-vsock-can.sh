@@ -1,0 +1,16 @@
+# modules: vsock can can-raw
+# Sockets that count twice and once.
+modprobe vsock && modprobe can-raw || fail modprobe
+hold socket 40 1 0
+why vsock 2 2
+says "pid $HELD (hold)"
+drop
+gone vsock
+hold socket 29 3 1
+why can_raw 1 1
+says "pid $HELD (hold)"
+why can 1 1
+says "held by module can_raw"
+drop
+gone can_raw
+gone can

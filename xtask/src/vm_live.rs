@@ -1,0 +1,271 @@
+//! `cargo xtask live [GROUP|STEP]...`: the commands about the running kernel, on real kernels.
+//!
+//! Every `guest/live/GROUP/*.sh` is a step, run in the order of the names; a group is one
+//! boot. A step passes when its status is 0. Its first lines may say `# modules: NAME...`
+//! (of the kernel's tree, taken along) and `# programs: PATH...` (of this machine); a step
+//! whose program is missing is skipped, and said to be.
+
+use crate::Outcome;
+use crate::kbuild;
+use crate::kernel::{Kernel, workspace};
+use crate::paths::Headers;
+use crate::tally::{self, Tally};
+use crate::vm::{self, End, Source, VmSpec};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+type Error = Box<dyn std::error::Error>;
+
+/// A boot: the directory of its steps, processors, and what its console may not say.
+struct Group {
+    name: &'static str,
+    cpus: u32,
+}
+
+const GROUPS: &[Group] = &[
+    Group {
+        name: "why",
+        cpus: 1,
+    },
+    Group {
+        name: "unload",
+        cpus: 2,
+    },
+    Group {
+        name: "denied",
+        cpus: 1,
+    },
+];
+
+/// A step's script and what it needs.
+struct Script {
+    name: String,
+    text: String,
+    modules: Vec<String>,
+    programs: Vec<String>,
+}
+
+/// The task.
+pub fn task(args: &[String]) -> Outcome {
+    let mut series = String::new();
+    let mut only = Vec::new();
+    let mut verbose = false;
+    let mut built = false;
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match arg.as_str() {
+            "--kernel" => series = rest.next().ok_or("--kernel SERIES")?.clone(),
+            "--verbose" => verbose = true,
+            // Whatever build there is, for work on the steps themselves.
+            "--built" => built = true,
+            name => only.push(name.to_string()),
+        }
+    }
+    let lkm = match built {
+        true => crate::vm_command::built_lkm().ok_or("lkm is not built")?,
+        false => crate::test::release_binary()?,
+    };
+    let kernel = Kernel::find(&series)?;
+    let tallies = all(&lkm, &kernel, &only, verbose)?;
+    let good = tally::close(&tallies);
+    Ok(ExitCode::from(u8::from(!good)))
+}
+
+/// Runs all groups, or those steps whose group or name is asked for.
+pub fn all(
+    lkm: &Path,
+    kernel: &Kernel,
+    only: &[String],
+    verbose: bool,
+) -> Result<Vec<Tally>, Error> {
+    let build = kernel
+        .headers()
+        .ok_or("no headers of that kernel to build the test modules")?;
+    let headers = Headers {
+        release: kernel.release.clone(),
+        build,
+    };
+    let modules = kbuild::build(&headers, false)?;
+    let hold = hold()?;
+    let mut tallies = Vec::new();
+    for group in GROUPS {
+        let mut scripts = scripts(group.name)?;
+        if !only.is_empty() {
+            scripts.retain(|s| only.iter().any(|o| *o == s.name || *o == group.name));
+        }
+        if !scripts.is_empty() {
+            tallies.push(boot(
+                group, &scripts, lkm, kernel, &modules, &hold, verbose,
+            )?);
+        }
+    }
+    Ok(tallies)
+}
+
+fn boot(
+    group: &Group,
+    scripts: &[Script],
+    lkm: &Path,
+    kernel: &Kernel,
+    modules: &Path,
+    hold: &Path,
+    verbose: bool,
+) -> Result<Tally, Error> {
+    let mut tally = Tally::new(&format!("live {} {}", group.name, short(&kernel.release)));
+    let mut spec = VmSpec::new(kernel.clone());
+    spec.cpus = group.cpus;
+    spec.timeout = Duration::from_secs(400);
+    spec.kmod();
+    spec.program(lkm);
+    spec.program(hold);
+    let library = std::fs::read_to_string(directory().join("lib.sh"))?;
+    spec.files
+        .push(("/lib.sh".into(), Source::Text(library, false)));
+    let mut known = BTreeSet::new();
+    for entry in std::fs::read_dir(modules)?.flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|e| e == "ko") {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // The other modules of the directory are not for live kernels.
+            if name.starts_with("live-") || name.starts_with("chain-") || name == "pin-symbol.ko" {
+                spec.files.push((format!("/x/{name}"), Source::Host(path)));
+            }
+        }
+    }
+    for script in scripts {
+        let missing = script.programs.iter().find(|p| find(p).is_none());
+        let absent = script
+            .modules
+            .iter()
+            .find(|m| kernel.module_files(std::slice::from_ref(m)).is_err());
+        if let Some(what) = missing.or(absent) {
+            tally.skip(&script.name, &format!("{what} is not here"));
+            continue;
+        }
+        for module in &script.modules {
+            if !spec.modules.contains(module) {
+                spec.modules.push(module.clone());
+            }
+        }
+        for program in script.programs.iter().filter_map(|p| find(p)) {
+            if known.insert(program.clone()) {
+                spec.program(program);
+            }
+        }
+        spec.step(&script.name, &format!(". /lib.sh\n{}", script.text));
+    }
+    add_xtables(&mut spec);
+    let result = vm::run(&spec)?;
+    for step in &spec.steps {
+        let answer = result.steps.iter().find(|r| r.name == step.name);
+        let wrong = match answer.map(|r| (r.status, r.output.as_str())) {
+            Some((Some(0), output)) => {
+                if verbose {
+                    println!("--- {}\n{output}", step.name);
+                }
+                Vec::new()
+            }
+            Some((Some(status), output)) => lines(&format!("status {status}"), output),
+            Some((None, output)) => lines("the guest ended in it", output),
+            None => vec!["not reached".to_string()],
+        };
+        tally.add(&step.name, &wrong);
+    }
+    if result.end != End::Done {
+        let tail: Vec<&str> = result.console.lines().rev().take(30).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        tally.add(
+            "the guest's end",
+            &lines(&format!("{:?}", result.end), &tail.join("\n")),
+        );
+    }
+    println!(
+        "{} on {}: {} s",
+        group.name,
+        kernel.release,
+        result.elapsed.as_secs()
+    );
+    Ok(tally)
+}
+
+fn lines(head: &str, output: &str) -> Vec<String> {
+    std::iter::once(head)
+        .chain(output.lines())
+        .map(str::to_string)
+        .collect()
+}
+
+fn short(release: &str) -> &str {
+    release.split(['-', '+']).next().unwrap_or(release)
+}
+
+fn directory() -> PathBuf {
+    workspace().join("xtask/guest/live")
+}
+
+/// The steps of a group.
+fn scripts(group: &str) -> Result<Vec<Script>, Error> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory().join(group))?.flatten() {
+        let path = entry.path();
+        let Some(name) = path.file_stem().map(|n| n.to_string_lossy().into_owned()) else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path)?;
+        let list = |key: &str| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix(key))
+                .flat_map(str::split_whitespace)
+                .map(str::to_string)
+                .collect()
+        };
+        found.push(Script {
+            modules: list("# modules:"),
+            programs: list("# programs:"),
+            name,
+            text,
+        });
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// A program by its path, or by the same name in the other usual places.
+fn find(path: &str) -> Option<PathBuf> {
+    let name = Path::new(path).file_name()?;
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .map(|d| Path::new(d).join(name))
+        .find(|p| p.exists())
+}
+
+/// The extensions that iptables loads at run time.
+fn add_xtables(spec: &mut VmSpec) {
+    let place = "/usr/lib/x86_64-linux-gnu/xtables";
+    for name in ["libxt_mark.so", "libxt_MARK.so", "libxt_standard.so"] {
+        let path = Path::new(place).join(name);
+        if path.exists() {
+            spec.files
+                .push((path.display().to_string(), Source::Host(path)));
+        }
+    }
+}
+
+/// Builds the program that holds references.
+fn hold() -> Result<PathBuf, Error> {
+    let source = workspace().join("xtask/guest/hold.c");
+    let out = crate::kernel::target_directory().join("vm/hold");
+    std::fs::create_dir_all(out.parent().unwrap_or(Path::new(".")))?;
+    let status = Command::new("gcc")
+        .args(["-static", "-O1", "-Wall", "-o"])
+        .arg(&out)
+        .arg(source)
+        .status()?;
+    if status.success() {
+        Ok(out)
+    } else {
+        Err(format!("gcc: {status}").into())
+    }
+}
