@@ -26,11 +26,28 @@ const BOOKKEEPING: &[&str] = &[
 /// Pieces in which memory is read.
 const PIECE: usize = 1 << 18;
 
-/// A mutex of the kernel whose owner is no task any more.
+/// A mutex of the kernel that somebody holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLock {
+pub struct Held {
     /// Its symbol.
     pub name: String,
+    /// Where it is.
+    pub address: u64,
+    /// Its owner: the address of a `struct task_struct`.
+    pub owner: u64,
+    /// The owner is in the list of tasks. The memory of a dead task may have been given
+    /// to a new one, so this alone does not say that it will be given back.
+    pub alive: bool,
+}
+
+impl Held {
+    /// True when the same owner still holds it.
+    pub fn still(&self, kernel: &Kernel<'_>) -> bool {
+        kernel
+            .memory
+            .u64(self.address)
+            .is_ok_and(|word| word & !7 == self.owner)
+    }
 }
 
 /// What one pass over the kernel's data found.
@@ -38,8 +55,8 @@ pub struct DeadLock {
 pub struct Scan {
     /// Pointers into the module.
     pub pointers: Vec<Loss>,
-    /// Mutexes held by tasks that are gone.
-    pub dead_locks: Vec<DeadLock>,
+    /// Mutexes that are held.
+    pub held: Vec<Held>,
 }
 
 /// Scans the kernel's data. All of the kernel's symbols must have been kept.
@@ -56,7 +73,7 @@ pub fn scan(kernel: &Kernel<'_>, target: &Target, tasks: &BTreeSet<u64>) -> Resu
                     found.pointers.push(loss);
                 }
             });
-            dead_locks(kernel, address, bytes, tasks, &mut found.dead_locks);
+            held(kernel, address, bytes, tasks, &mut found.held);
         });
     }
     let (start, end) = (
@@ -198,49 +215,59 @@ fn others(kernel: &Kernel<'_>, target: &Target, found: &mut Scan) -> Result<(), 
     Ok(())
 }
 
-/// Mutexes in a piece: a word that could be the owner, a lock word, and a list of waiters
-/// that is empty, at a symbol that is called one. Their owner must be a task.
-fn dead_locks(
+/// Mutexes in a piece: a word that could be the owner, lock words, and a list of waiters,
+/// at a symbol that is called a mutex or a lock.
+fn held(
     kernel: &Kernel<'_>,
     address: u64,
     bytes: &[u8],
     tasks: &BTreeSet<u64>,
-    found: &mut Vec<DeadLock>,
+    found: &mut Vec<Held>,
 ) {
     let Ok(list) = kernel.types.offset("mutex", "wait_list") else {
         return;
     };
     let list = usize::try_from(list).unwrap_or(usize::MAX);
     let word = |at: usize| {
-        bytes
-            .get(at..at.saturating_add(8))
-            .and_then(|b| b.try_into().ok())
-            .map(u64::from_ne_bytes)
+        let bytes = bytes.get(at..at.saturating_add(8))?;
+        bytes.try_into().ok().map(u64::from_ne_bytes)
     };
     for at in (0..bytes.len()).step_by(8) {
         let here = address + at as u64;
         let Some(owner) = word(at).map(|w| w & !7) else {
             continue;
         };
-        if !is_kernel_pointer(owner) || tasks.contains(&owner) {
+        // A task is aligned to a cache line, as no list in static data need be.
+        if !is_kernel_pointer(owner) || owner & 0x3f != 0 {
             continue;
         }
-        // Nobody waits: the lock words between owner and list are zero, and the list is
-        // empty. With waiters, these are seen as threads that do not get on.
-        let head = Some(here + list as u64);
-        let idle = word(at + 8) == Some(0);
+        let head = here + list as u64;
         let list = at.saturating_add(list);
-        if !idle || word(list) != head || word(list.saturating_add(8)) != head {
+        let (Some(next), Some(previous)) = (word(list), word(list.saturating_add(8))) else {
+            continue;
+        };
+        let idle = next == head && previous == head && word(at + 8) == Some(0);
+        // The first waiter links back.
+        let waited_for = || {
+            next != head
+                && is_kernel_pointer(next)
+                && is_kernel_pointer(previous)
+                && kernel.memory.u64(next + 8) == Ok(head)
+        };
+        if !idle && !waited_for() {
             continue;
         }
         let Some(name) = kernel.symbols.in_kernel(here) else {
             continue;
         };
-        if name
-            .split('_')
-            .any(|word| word.ends_with("mutex") || word == "lock")
-        {
-            found.push(DeadLock { name });
+        let is_mutex = name.split('_').any(|word| word.ends_with("mutex"));
+        if !name.contains('+') && (is_mutex || idle && name.split('_').any(|w| w == "lock")) {
+            found.push(Held {
+                name,
+                address: here,
+                owner,
+                alive: tasks.contains(&owner),
+            });
         }
     }
 }
@@ -254,7 +281,7 @@ pub fn leftovers(
     kernel: &Kernel<'_>,
     target: &Target,
     tasks: &BTreeSet<u64>,
-) -> Result<(Vec<Loss>, Vec<DeadLock>), Trouble> {
+) -> Result<(Vec<Loss>, Vec<Held>), Trouble> {
     let scanned = scan(kernel, target, tasks)?;
     let mut all = scanned.pointers;
     let mut add = |found: Vec<Loss>| {
@@ -273,7 +300,7 @@ pub fn leftovers(
     add(losses::notifiers(kernel, target)?);
     add(losses::interrupts(kernel, target)?);
     add(losses::interfaces(kernel, target)?);
-    Ok((all, scanned.dead_locks))
+    Ok((all, scanned.held))
 }
 
 fn trees_of_timers(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Loss>, Trouble> {

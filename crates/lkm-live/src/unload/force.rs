@@ -144,7 +144,7 @@ fn plan(found: &Why, options: &Options, report: &mut Unload) -> Result<Plan, Str
         .chain(idle(&kernel))
         .collect();
     let (leftovers, locks) = scan::leftovers(&kernel, &target, &alive).map_err(said)?;
-    preflight::locks(report, &stacks, &locks);
+    preflight::locks(report, &kernel, &stacks, &locks);
     report.steps.push(format!(
         "scanned the kernel's data: {} pointers into the module",
         leftovers.len()

@@ -6,8 +6,9 @@ use std::time::Duration;
 use lkm_judge::why::{Unload, Why};
 
 use crate::proc::{self, Stack};
-use crate::scan::DeadLock;
+use crate::scan::Held;
 use crate::sys;
+use crate::walk::Kernel;
 use crate::why::state;
 
 /// Things of the machine that forbid loading a rescue module at all.
@@ -88,22 +89,27 @@ pub fn users(report: &mut Unload, why: &Why, stacks: &[Stack]) {
 }
 
 /// Locks that nobody will ever give back.
-pub fn locks(report: &mut Unload, stacks: &[Stack], dead: &[DeadLock]) {
-    for lock in dead {
-        report.refusals.push(format!(
-            "{} is held by a task that is dead: unloading would wait for it for ever; reboot",
-            lock.name
-        ));
-    }
+pub fn locks(report: &mut Unload, kernel: &Kernel<'_>, stacks: &[Stack], held: &[Held]) {
     let waiting: Vec<&Stack> = stacks
         .iter()
         .filter(|s| s.state == 'D' && on_lock(s))
         .collect();
-    if waiting.is_empty() {
+    if waiting.is_empty() && held.is_empty() {
         return;
     }
     // A lock is held for a moment all the time: only those that still wait are stuck.
     std::thread::sleep(Duration::from_millis(500));
+    for lock in held.iter().filter(|lock| lock.still(kernel)) {
+        let who = if lock.alive {
+            "does not get on"
+        } else {
+            "is dead"
+        };
+        report.refusals.push(format!(
+            "{} is held by a task that {who}: unloading would wait for it for ever; reboot",
+            lock.name
+        ));
+    }
     let again = proc::stacks();
     for stack in waiting {
         if again

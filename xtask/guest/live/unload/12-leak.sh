@@ -5,4 +5,4 @@ run 1 lkm unload live_leak
 says "5 × unexplained"
 run 0 lkm unload --force --yes live_leak
 says "with its exit"
-dmesg | grep -q 'live_leak: exit has run' || fail "its exit did not run"
+dmesg | grep -q 'exit has run' || fail "its exit did not run"

@@ -1,4 +1,5 @@
 # The oops text of the live log.
+dmesg -c >/dev/null
 insmod /x/live-exit-oops.ko fixed=0 || fail insmod
 /sbin/rmmod live_exit_oops && fail "no oops"
 dmesg | lkm explain - >/tmp/why
