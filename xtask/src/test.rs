@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything, from what the distribution must bring to the closing line.
 //!
-//! `--long` adds the fuzz targets; `--only GROUP` (units, modules, selftests, scripts, kernel)
+//! `--long` adds the fuzz targets; `--only GROUP` (units, modules, selftests, scripts, kernel, live)
 //! runs a part; `-m NAME...` only these test modules.
 
 use crate::compare::{self, Real};
@@ -74,6 +74,9 @@ pub fn task(args: &[String]) -> crate::Outcome {
     if wanted.group("kernel") {
         groups.push(scripts(&lkm, Real::Vm));
         groups.push(on_a_real_kernel());
+    }
+    if wanted.group("live") {
+        groups.extend(live(&lkm));
     }
     if wanted.long {
         groups.push(crate::fuzz::all());
@@ -181,6 +184,37 @@ fn on_a_real_kernel() -> Tally {
         tally.add("set-up", &[e.to_string()]);
         tally
     })
+}
+
+/// `why`, `trace` and `unload` on the installed kernel, and on any newer one that has been
+/// unpacked beside the build.
+fn live(lkm: &Path) -> Vec<Tally> {
+    if let Some(missing) = crate::vm::missing() {
+        let mut tally = Tally::new("live");
+        tally.skip("all", &missing);
+        return vec![tally];
+    }
+    let mut groups = Vec::new();
+    for series in ["", "6.12"] {
+        let Ok(kernel) = crate::kernel::Kernel::find(series) else {
+            let mut tally = Tally::new("live");
+            tally.skip(
+                series,
+                &format!("cargo xtask vm --fetch {series} unpacks that kernel"),
+            );
+            groups.push(tally);
+            continue;
+        };
+        match crate::vm_live::all(lkm, &kernel, &[], false) {
+            Ok(tallies) => groups.extend(tallies),
+            Err(error) => {
+                let mut tally = Tally::new("live");
+                tally.add("set-up", &[error.to_string()]);
+                groups.push(tally);
+            }
+        }
+    }
+    groups
 }
 
 #[cfg(test)]
