@@ -84,6 +84,9 @@ impl Stage {
         if let Some(step) = spec.steps.last_mut() {
             step.seconds = 400;
         }
+        for words in script.lines().filter_map(|l| l.strip_prefix("boot ")) {
+            spec.append = format!("{} {words}", spec.append);
+        }
         spec.timeout = Duration::from_secs(450);
         let result = vm::run(&spec)?;
         let step = result.steps.into_iter().next();
