@@ -200,6 +200,10 @@ pub(crate) fn all() -> &'static [&'static [Row]] {
         crate::fs::file_calls::ROWS,
         crate::fs::chrdev::ROWS,
         crate::fs::sysfs_calls::ROWS,
+        crate::fs::proc::ROWS,
+        crate::fs::seq_file::ROWS,
+        crate::fs::debugfs::ROWS,
+        crate::fs::filesystems::ROWS,
         crate::drivers::kobject::ROWS,
         crate::drivers::calls::ROWS,
         crate::drivers::class::ROWS,
@@ -247,4 +251,5 @@ pub(crate) const ALIASES: &[(&str, &str)] = &[
     ("__kmalloc_large_noprof", "kmalloc_large"),
     ("kmem_cache_alloc_noprof", "kmem_cache_alloc"),
     ("printk", "_printk"),
+    ("debugfs_remove_recursive", "debugfs_remove"),
 ];

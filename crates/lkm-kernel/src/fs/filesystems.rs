@@ -1,0 +1,141 @@
+//! The list of file system types (fs/filesystems.c): it runs through the modules' own structures, so that a type
+//! left behind is met by the next who walks it.
+
+use crate::Cx;
+use crate::abi::{Call, R, errno::*, neg};
+use crate::module::refs;
+use crate::table::{Fails, Key, Row, When, behaves};
+
+pub(crate) const ROWS: &[Row] = &[
+    behaves("register_filesystem", register_filesystem)
+        .acquires("filesystem", Key::Arg(0), When::Zero)
+        .fails(Fails::Errno(EBUSY))
+        .sleeps(),
+    behaves("unregister_filesystem", unregister_filesystem)
+        .releases("filesystem", Key::Arg(0))
+        .sleeps(),
+    behaves("get_fs_type", get_fs_type)
+        .acquires("filesystem-ref", Key::Ret, When::Pointer)
+        .named(0)
+        .sleeps(),
+    behaves("put_filesystem", put_filesystem).releases("filesystem-ref", Key::Arg(0)),
+];
+
+/// The list's head: a guest word; 0 until it is made.
+#[derive(Default)]
+pub struct State {
+    head: u64,
+}
+
+fn head(cx: &mut Cx) -> R<u64> {
+    if cx.filesystems.head == 0 {
+        cx.filesystems.head = crate::data::alloc(cx, 8, 8)?;
+    }
+    Ok(cx.filesystems.head)
+}
+
+/// find_filesystem: the word that points to the type, or the last one.
+fn find(cx: &mut Cx, name: &str) -> R<u64> {
+    let mut at = head(cx)?;
+    for _ in 0..4096 {
+        let fs = cx.r64(at)?;
+        if fs == 0 {
+            break;
+        }
+        let label = cx.r64(fs + cx.off.fs_type_name)?;
+        if cx.text(label)? == name {
+            break;
+        }
+        at = fs + cx.off.fs_type_next;
+    }
+    Ok(at)
+}
+
+/// Types that the stock kernel has built in, which no module may register again.
+const BUILT_IN: &[&str] = &[
+    "sysfs",
+    "tmpfs",
+    "bdev",
+    "proc",
+    "cgroup",
+    "cgroup2",
+    "cpuset",
+    "devtmpfs",
+    "debugfs",
+    "tracefs",
+    "securityfs",
+    "sockfs",
+    "bpf",
+    "pipefs",
+    "ramfs",
+    "hugetlbfs",
+    "devpts",
+    "mqueue",
+    "pstore",
+];
+
+fn register_filesystem(cx: &mut Cx, c: &Call) -> R {
+    let fs = c.a[0];
+    let label = cx.r64(fs + cx.off.fs_type_name)?;
+    let name = cx.text(label)?;
+    if name.contains('.') {
+        return Err(crate::abi::Stop::Bug(
+            "kernel BUG in register_filesystem".into(),
+        ));
+    }
+    if cx.r64(fs + cx.off.fs_type_next)? != 0 || BUILT_IN.contains(&name.as_str()) {
+        return Ok(neg(EBUSY));
+    }
+    let at = find(cx, &name)?;
+    if cx.r64(at)? != 0 {
+        return Ok(neg(EBUSY));
+    }
+    cx.w64(at, fs)?;
+    Ok(0)
+}
+
+fn unregister_filesystem(cx: &mut Cx, c: &Call) -> R {
+    let mut at = head(cx)?;
+    for _ in 0..4096 {
+        let fs = cx.r64(at)?;
+        if fs == 0 {
+            break;
+        }
+        let next = fs + cx.off.fs_type_next;
+        if fs == c.a[0] {
+            let after = cx.r64(next)?;
+            cx.w64(at, after)?;
+            cx.w64(next, 0)?;
+            return Ok(0);
+        }
+        at = next;
+    }
+    Ok(neg(EINVAL))
+}
+
+/// The type of a name, with a reference on its module; None when there is none or it is going.
+pub fn get(cx: &mut Cx, name: &str, holder: &str) -> R<Option<u64>> {
+    let at = find(cx, name)?;
+    let fs = cx.r64(at)?;
+    if fs == 0 {
+        return Ok(None);
+    }
+    let owner = cx.r64(fs + cx.off.fs_type_owner)?;
+    Ok(refs::try_get(cx, owner, "filesystem", fs, holder)?.then_some(fs))
+}
+
+/// put_filesystem.
+pub fn put(cx: &mut Cx, fs: u64) -> R<()> {
+    let owner = cx.r64(fs + cx.off.fs_type_owner)?;
+    refs::put_key(cx, owner, "filesystem", fs)
+}
+
+fn get_fs_type(cx: &mut Cx, c: &Call) -> R {
+    let name = cx.text(c.a[0])?;
+    Ok(get(cx, &name, "get_fs_type")?.unwrap_or(0))
+}
+
+fn put_filesystem(cx: &mut Cx, c: &Call) -> R {
+    put(cx, c.a[0])?;
+    Ok(0)
+}
