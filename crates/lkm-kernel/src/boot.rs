@@ -99,6 +99,7 @@ pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx,
         notifiers: crate::notifier::State::default(),
         bits: crate::sched::bitwait::State::default(),
         jobs: crate::workqueue::asynchronous::State::default(),
+        foreign: crate::drivers::foreign::State::default(),
     };
     let mut cx = lkm_machine::start(state, symbols::SLOTS).map_err(|e| e.to_string())?;
     data::boot(&mut cx)?;

@@ -101,6 +101,7 @@ pub struct Kernel {
     notifiers: notifier::State,
     bits: sched::bitwait::State,
     jobs: workqueue::asynchronous::State,
+    foreign: drivers::foreign::State,
 }
 
 /// Calls of one function in a run after which it counts as an endless loop.

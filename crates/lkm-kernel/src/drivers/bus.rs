@@ -191,6 +191,9 @@ pub fn unregister(cx: &mut Cx, driver: u64) -> R<()> {
         .get(&bus)
         .is_some_and(|b| b.drivers.contains(&driver));
     if !known {
+        if super::foreign::unregister_inside(cx, driver) {
+            return Ok(());
+        }
         crate::traps::warn(cx, "Unexpected driver unregister!\n", "driver_unregister")?;
         return Ok(());
     }

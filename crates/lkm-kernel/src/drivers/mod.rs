@@ -5,6 +5,7 @@ pub mod calls;
 pub mod class;
 pub mod core;
 pub mod devres;
+pub mod foreign;
 pub mod input;
 pub mod kobject;
 pub mod misc;
