@@ -144,10 +144,7 @@ impl Root {
              nonsense here\nalias broken\nsoftdep lkmt_a pre: lkmt_d\noptions lkmt-alias-1 w=4\n",
         );
         r.put("run/modprobe.d/one.conf", "options lkmt_b hidden=1\n");
-        r.put(
-            "usr/lib/modprobe.d/two.conf",
-            "install lkmt_two /bin/false\n",
-        );
+        r.put("lib/modprobe.d/two.conf", "install lkmt_two /bin/false\n");
         r
     }
 
