@@ -65,6 +65,8 @@ impl Host for Process {
         }
         match shell.status() {
             Ok(status) => Ended::Code((status.into_raw() >> 8) & 0xff),
+            // Without a shell system(3) answers as the shell would.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ended::Code(127),
             Err(e) => Ended::NotStarted(e.into()),
         }
     }
