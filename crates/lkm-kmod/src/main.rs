@@ -6,5 +6,9 @@
 #![forbid(unsafe_code)]
 
 fn main() {
-    std::process::exit(lkm_tree::tools::main(&lkm_live::kernel::LiveKernel));
+    let code = lkm_tree::tools::main(&lkm_live::kernel::LiveKernel);
+    std::process::exit(code.unwrap_or_else(|| {
+        eprintln!("lkm-kmod: call it as insmod, rmmod, modprobe, lsmod, modinfo, depmod or kmod");
+        1
+    }));
 }

@@ -19,6 +19,7 @@ pub mod errno;
 pub mod fnmatch;
 pub mod fs;
 pub mod fs_memory;
+pub mod graph;
 pub mod host;
 pub mod index;
 pub mod insert;

@@ -4,6 +4,7 @@
 //! where these differ on purpose.
 
 pub mod depmod;
+pub mod graph;
 pub mod insmod;
 pub mod kmod;
 pub mod lsmod;
@@ -136,41 +137,48 @@ impl World<'_> {
 }
 
 /// Runs the tool that the process was called as, or that its first argument
-/// names; the exit code.
-pub fn main(kernel: &dyn Kernel) -> i32 {
+/// names; the exit code, or none when that is no tool of ours.
+pub fn main(kernel: &dyn Kernel) -> Option<i32> {
     use std::os::unix::ffi::OsStringExt;
 
     let mut args = std::env::args_os().map(OsStringExt::into_vec);
     let mut argv0 = args.next().unwrap_or_default();
     let mut args: Vec<Vec<u8>> = args.collect();
+    let named = |name: &[u8]| std::str::from_utf8(name).ok().and_then(find);
+    let applet = match named(basename(&argv0)) {
+        Some(a) => a,
+        None => {
+            let a = named(args.first()?)?;
+            argv0 = args.remove(0);
+            a
+        }
+    };
+    Some(with_world(kernel, argv0, |world| {
+        (applet.run)(world, &args)
+    }))
+}
+
+/// Runs something in the world of this process; its exit code.
+pub fn with_world(
+    kernel: &dyn Kernel,
+    argv0: Vec<u8>,
+    run: impl FnOnce(&mut World<'_>) -> i32,
+) -> i32 {
     let host = crate::host::Process::default();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut err = std::io::stderr().lock();
-    let named = |name: &[u8]| std::str::from_utf8(basename(name)).ok().and_then(find);
-    let applet = match named(&argv0) {
-        Some(a) => Some(a),
-        None if args.is_empty() => None,
-        None => {
-            argv0 = args.remove(0);
-            named(&argv0)
-        }
-    };
-    let Some(applet) = applet else {
-        let _ = emit!(err, "no tool of that name: ", argv0, "\n");
-        return 1;
-    };
+    let fs = &crate::fs::RealFiles;
     let mut world = World {
-        fs: &crate::fs::RealFiles,
+        fs,
         kernel,
         host: &host,
         out: &mut out,
         err: &mut err,
         argv0,
     };
-    let code = (applet.run)(&mut world, &args);
-    let flushed = out.flush();
-    if code == 0 && flushed.is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe) {
-        return 1;
+    let code = run(&mut world);
+    match out.flush() {
+        Err(e) if code == 0 && e.kind() != std::io::ErrorKind::BrokenPipe => 1,
+        _ => code,
     }
-    code
 }

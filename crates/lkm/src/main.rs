@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod applets;
 mod examples;
 mod explain;
 mod lab;
@@ -49,9 +50,27 @@ const COMMANDS: &[Command] = &[
         help: "the page of a rule; or an oops text, read and explained",
         run: explain::main,
     },
+    Command {
+        name: "graph",
+        help: "the dependency picture (DOT, SVG)",
+        run: applets::graph,
+    },
+    Command {
+        name: "man",
+        help: "the manual page of a kmod tool",
+        run: applets::man,
+    },
+    Command {
+        name: "completions",
+        help: "a completion script for bash, zsh or fish",
+        run: applets::completions,
+    },
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = applets::run() {
+        return code;
+    }
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
         return usage();

@@ -88,7 +88,34 @@ pub static DEPMOD: Applet = Applet {
             opt(b'V', "version", "Show the version"),
             opt(b'h', "help", "Show this help"),
         ],
-        manual: &[],
+        manual: &[
+            (
+                "Description",
+                "Reads every module below /lib/modules/VERSION, on all processors, and writes \
+                 modules.dep, modules.alias, modules.symbols, modules.softdep, modules.weakdep, \
+                 modules.devname and the binary indexes that modprobe reads. The files equal \
+                 kmod's byte for byte. They are replaced together and atomically: when depmod is \
+                 killed, or the disk is full, the old ones or the new ones are there.",
+            ),
+            (
+                "",
+                "A module that is damaged is named and left out, the others are indexed, and the \
+                 exit status is 1.",
+            ),
+            (
+                "Incremental runs",
+                "With --incremental, what modules contain is remembered in modules.lkm-cache. As \
+                 long as that file is there, later runs read only modules whose inode, size or \
+                 times have changed; the result is the same. --no-incremental removes it.",
+            ),
+            (
+                "Configuration",
+                "Read from *.conf in /etc/depmod.d, /run/depmod.d, /usr/local/lib/depmod.d, \
+                 /usr/lib/depmod.d and /lib/depmod.d. Directives: search DIR..., override MODULE \
+                 VERSION DIR, external VERSION DIR, exclude DIR.... VERSION is * or an extended \
+                 regular expression.",
+            ),
+        ],
         posix: false,
     },
     run,

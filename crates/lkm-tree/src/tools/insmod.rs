@@ -26,7 +26,12 @@ pub static INSMOD: Applet = Applet {
             opt(b'V', "version", "Show the version"),
             opt(b'h', "help", "Show this help"),
         ],
-        manual: &[],
+        manual: &[(
+            "Description",
+            "Inserts one module file, without looking for what it depends on. When the \
+                 kernel refuses, the reason is told as far as the kernel lets it be known: \
+                 lockdown, signature enforcement, kernel.modules_disabled, a missing capability.",
+        )],
         posix: false,
     },
     run,

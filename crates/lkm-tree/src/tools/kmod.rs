@@ -16,7 +16,11 @@ pub static KMOD: Applet = Applet {
             opt(b'V', "version", "Show the version"),
             opt(b'h', "help", "Show this help"),
         ],
-        manual: &[],
+        manual: &[(
+            "Description",
+            "list shows the loaded modules, static-nodes the device nodes that modules want \
+             before they are loaded. Called by another tool's name, it is that tool.",
+        )],
         posix: true,
     },
     run,

@@ -34,7 +34,11 @@ pub static LSMOD: Applet = Applet {
             opt(b'V', "version", "Show the version"),
             opt(b'h', "help", "Show this help"),
         ],
-        manual: &[],
+        manual: &[(
+            "Description",
+            "Shows the loaded modules, the memory they take, how many references they have \
+                 and which modules use them.",
+        )],
         posix: false,
     },
     run,

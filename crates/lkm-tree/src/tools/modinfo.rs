@@ -48,7 +48,18 @@ pub static MODINFO: Applet = Applet {
             opt(b'V', "version", "Show the version"),
             opt(b'h', "help", "Show this help"),
         ],
-        manual: &[],
+        manual: &[
+            (
+                "Description",
+                "Shows what modules say of themselves: of files, of names and aliases, and of \
+                 modules that are part of the kernel. The signature is shown, not verified.",
+            ),
+            (
+                "",
+                "--check compares the build-id (or the srcversion) of the loaded module with its \
+                 file's; the exit status is 0 when they are the same.",
+            ),
+        ],
         posix: false,
     },
     run,

@@ -115,7 +115,57 @@ pub static MODPROBE: Applet = Applet {
             opt(b'V', "version", "Show the version"),
             opt(b'h', "help", "Show this help"),
         ],
-        manual: &[],
+        manual: &[
+            (
+                "Description",
+                "Adds a module to the kernel or removes it, together with the modules it depends \
+                 on, as depmod found them. A name may use - or _; an alias (a device's, a file \
+                 system's, one of modprobe.d) means all modules that have it. A path that begins \
+                 with / or ./ means that file. Words after the module are its parameters.",
+            ),
+            (
+                "",
+                "A module that is compressed is handed to the kernel as it is when the kernel \
+                 can unpack it; when the kernel cannot after all, it is unpacked here.",
+            ),
+            (
+                "Configuration",
+                "Read from *.conf in /etc/modprobe.d, /run/modprobe.d, /usr/local/lib/modprobe.d, \
+                 /usr/lib/modprobe.d and /lib/modprobe.d; a file hides those of the same name in \
+                 later directories. Directives: alias, blacklist, options, install, remove, \
+                 softdep (all lines of a module count), weakdep; and from the kernel command \
+                 line module.parameter=value and modprobe.blacklist=a,b.",
+            ),
+            (
+                "",
+                "deny PATTERN [REASON]: the modules that match are not loaded: not by name, not \
+                 by alias, not as a dependency (then what needs them is not loaded either), and \
+                 not as a soft dependency. --ignore-deny overrides it. kmod ignores the line \
+                 with a message.",
+            ),
+            (
+                "",
+                "allow PATTERN...: where there is one such line, only modules that match one may \
+                 be asked for, by name, alias or soft dependency; what they depend on comes with \
+                 them. --ignore-deny overrides it.",
+            ),
+            (
+                "",
+                "directory PATH: modules that /lib/modules/VERSION does not have are looked for \
+                 in PATH/VERSION, which has indexes of its own (for instance /run/modules).",
+            ),
+            (
+                "",
+                "An install line holds, whatever soft dependencies the module has: install X \
+                 /bin/false keeps X out. (kmod passes over the line when X has a softdep.)",
+            ),
+            (
+                "Environment",
+                "MODPROBE_OPTIONS: options put before those of the command line. \
+                 MODPROBE_MODULE: set for install and remove commands. KMOD_LOG: what is said \
+                 about the configuration: err, info, debug or a number.",
+            ),
+        ],
         posix: false,
     },
     run,

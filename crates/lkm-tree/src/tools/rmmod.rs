@@ -21,7 +21,11 @@ pub static RMMOD: Applet = Applet {
             opt(b'V', "version", "Show the version"),
             opt(b'h', "help", "Show this help"),
         ],
-        manual: &[],
+        manual: &[(
+            "Description",
+            "Removes modules by name. A module that is in use is not removed, and what uses \
+                 it is told.",
+        )],
         posix: false,
     },
     run,

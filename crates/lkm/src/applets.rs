@@ -1,0 +1,134 @@
+//! The kmod tools, by symbolic link or as `lkm modprobe ...`, and what comes
+//! with them: `lkm graph`, `lkm man`, `lkm completions`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+
+use lkm_live::kernel::LiveKernel;
+use lkm_tree::args::Tool;
+use lkm_tree::errno::Errno;
+use lkm_tree::fs::OpenFile;
+use lkm_tree::kernel::{Compression, DeleteFlags, InsertFlags, Kernel, Loaded, Parameter, State};
+use lkm_tree::{docs, tools};
+
+/// The running kernel, which also says who keeps a module.
+struct Telling(LiveKernel);
+
+type Done<T> = Result<T, Errno>;
+
+impl Kernel for Telling {
+    fn release(&self) -> Done<Vec<u8>> {
+        self.0.release()
+    }
+
+    fn insert_file(&self, file: &dyn OpenFile, params: &[u8], flags: InsertFlags) -> Done<()> {
+        self.0.insert_file(file, params, flags)
+    }
+
+    fn insert_image(&self, image: &[u8], params: &[u8]) -> Done<()> {
+        self.0.insert_image(image, params)
+    }
+
+    fn delete(&self, name: &[u8], flags: DeleteFlags) -> Done<()> {
+        self.0.delete(name, flags)
+    }
+
+    fn loaded(&self) -> Done<Vec<Loaded>> {
+        self.0.loaded()
+    }
+
+    fn state(&self, name: &[u8]) -> Done<State> {
+        self.0.state(name)
+    }
+
+    fn refcnt(&self, name: &[u8]) -> Done<i64> {
+        self.0.refcnt(name)
+    }
+
+    fn holders(&self, name: &[u8]) -> Done<Vec<Vec<u8>>> {
+        self.0.holders(name)
+    }
+
+    fn attribute(&self, name: &[u8], attribute: &str) -> Done<Vec<u8>> {
+        self.0.attribute(name, attribute)
+    }
+
+    fn parameters(&self, name: &[u8]) -> Done<Vec<Parameter>> {
+        self.0.parameters(name)
+    }
+
+    fn command_line(&self) -> Done<Vec<u8>> {
+        self.0.command_line()
+    }
+
+    fn compression(&self) -> Result<Compression, Vec<u8>> {
+        self.0.compression()
+    }
+
+    fn refusal(&self, error: Errno) -> Option<String> {
+        self.0.refusal(error)
+    }
+
+    fn why(&self, name: &[u8]) -> Vec<String> {
+        match lkm_live::why(&String::from_utf8_lossy(name)) {
+            Ok(Some(why)) => why.to_string().lines().map(str::to_string).collect(),
+            // What cannot be seen was no part of the question.
+            Ok(None) | Err(_) => Vec::new(),
+        }
+    }
+}
+
+fn code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+/// Runs the tool that this process was called as, if it was.
+pub fn run() -> Option<ExitCode> {
+    tools::main(&Telling(LiveKernel)).map(code)
+}
+
+/// `lkm graph`
+pub fn graph(args: Vec<OsString>) -> ExitCode {
+    let args: Vec<Vec<u8>> = args.into_iter().map(OsStringExt::into_vec).collect();
+    code(tools::with_world(
+        &LiveKernel,
+        b"lkm graph".into(),
+        |world| tools::graph::run(world, &args),
+    ))
+}
+
+/// `lkm man TOOL`: the page's source.
+pub fn man(args: Vec<OsString>) -> ExitCode {
+    let name = args.first().and_then(|a| a.to_str()).unwrap_or("");
+    let tool: Option<&Tool> = match name {
+        "graph" => Some(&tools::graph::GRAPH),
+        name => tools::find(name).map(|a| &a.tool),
+    };
+    match tool {
+        Some(tool) => {
+            print!("{}", docs::man(tool));
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("usage: lkm man TOOL; for instance: lkm man modprobe | man -l -");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `lkm completions SHELL`
+pub fn completions(args: Vec<OsString>) -> ExitCode {
+    let all: Vec<&Tool> = tools::TOOLS.iter().map(|a| &a.tool).collect();
+    let shell = args.first().and_then(|a| a.to_str()).unwrap_or("");
+    match docs::completions(&all, shell) {
+        Some(script) => {
+            print!("{script}");
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprintln!("usage: lkm completions bash|zsh|fish");
+            ExitCode::from(2)
+        }
+    }
+}
