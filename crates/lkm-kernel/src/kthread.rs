@@ -36,6 +36,7 @@ struct Kthread {
     started: bool,
     result: i64,
     stops: u32,
+    reaped: bool,
 }
 
 /// All kernel threads, by task_struct address; an entry goes when the structure does.
@@ -113,6 +114,13 @@ pub(crate) fn on_free(cx: &mut Cx, ts: u64) {
     }
 }
 
+/// The thread's own reference has gone: who can still name it holds another.
+pub(crate) fn on_reap(cx: &mut Cx, ts: u64) {
+    if let Some(k) = cx.kthread.threads.get_mut(&ts) {
+        k.reaped = true;
+    }
+}
+
 /// What a stop of a thread whose structure is gone does: the kernel follows freed memory.
 fn stop_freed(cx: &mut Cx, ts: u64, function: &'static str) -> R {
     let (tid, stopped) = cx.kthread.freed[&ts];
@@ -164,6 +172,23 @@ pub fn stop(cx: &mut Cx, ts: u64, function: &'static str) -> R {
     }
     let usage = ts + cx.off.task_usage;
     let count = cx.r32(usage)?;
+    if count == 1
+        && let Some(k) = cx.kthread.threads.get(&ts)
+        && k.exited
+        && !k.reaped
+    {
+        // The only reference left is the one that goes with the grace period: nothing but luck keeps the
+        // structure there.
+        let what = if k.stops > 0 {
+            "kthread-stop-twice"
+        } else {
+            "kthread-stop-exited"
+        };
+        let (name, tid) = sched::by_struct(cx, ts).map_or((String::new(), 0), |tid| {
+            (cx.sched.tasks[tid as usize].comm.clone(), tid)
+        });
+        trace::misuse(cx, what, &name, u64::from(tid), function);
+    }
     cx.w32(usage, count.wrapping_add(1))?;
     let started = {
         let Some(k) = cx.kthread.threads.get_mut(&ts) else {

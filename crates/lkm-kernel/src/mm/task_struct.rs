@@ -23,6 +23,7 @@ pub fn reap(cx: &mut Cx, tid: Tid) -> R<()> {
 fn reaped(cx: &mut Cx, ts: u64, _: u64) -> R<()> {
     let usage = cx.r32(ts + cx.off.task_usage)?;
     cx.w32(ts + cx.off.task_usage, usage.wrapping_sub(1))?;
+    crate::kthread::on_reap(cx, ts);
     if usage == 1 {
         free(cx, ts)?;
     }

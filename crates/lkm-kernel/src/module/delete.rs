@@ -105,6 +105,7 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
         );
     }
     super::notify(cx, index, GOING)?;
+    crate::workqueue::asynchronous::synchronize_full(cx)?;
     cx.modules.last_unloaded = Some((name, super::taint::letters(cx, index, None)));
     super::enter_phase(cx, index, Phase::AfterExit);
     super::free_module(cx, index)?;

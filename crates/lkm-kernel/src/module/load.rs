@@ -880,6 +880,7 @@ fn do_init_module(cx: &mut Cx, index: usize) -> R<i32> {
     }
     super::set_state(cx, index, LIVE)?;
     super::notify(cx, index, LIVE)?;
+    crate::workqueue::asynchronous::synchronize_full(cx)?;
     refs::put(cx, this, "init")?;
     cx.modules.list[index].syms.retain(|s| !s.init);
     // The init memory goes after a grace period: a call that races with the end of init does not fault yet.
