@@ -116,7 +116,9 @@ fn cause(case: &Case<'_, '_>, fault: &Fault<'_>) -> Option<Cause> {
             "a system call instruction; it was not carried out".into(),
         );
     }
-    if fault.kind == "double-fault" || about.contains("stack") && about.contains("guard") {
+    if matches!(fault.kind, "double-fault" | "stack-overflow")
+        || about.contains("stack") && about.contains("guard")
+    {
         return cause("stack-overflow", "", "beyond the end of its stack".into());
     }
     if !matches!(fault.kind, "page-fault" | "general-protection") {

@@ -170,6 +170,13 @@ fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
         {
             return None;
         }
+        "stack-overflow"
+            if ledger.faults.iter().any(|f| {
+                f.kind == misuse.what && f.at.tid == misuse.at.tid && f.at.step > misuse.at.step
+            }) =>
+        {
+            return None;
+        }
         "syscall" if ledger.at_address(misuse.key).is_some() => {
             draft.place = case.code_place(misuse.key);
         }
@@ -223,18 +230,24 @@ fn task_history(case: &Case<'_, '_>, misuse: &Misuse<'_>, draft: &mut Draft) {
         step.what = format!("ended with {value}");
         draft.history.push(step);
     }
-    if let Some(at) = &task.freed {
+    let freed = task.freed.filter(|f| f.step < misuse.at.step);
+    if let Some(at) = &freed {
         draft
             .history
             .push(case.step("freed", at, "put_task_struct"));
     }
     draft.message = format!(
-        "kthread_stop was given the thread \"{}\", which {} and whose task is freed: nobody held a reference on it",
+        "kthread_stop was given the thread \"{}\", which {} and whose task {}: nobody held a reference on it",
         task.comm,
         if misuse.what == "kthread-stop-twice" {
             "was stopped before"
         } else {
             "has ended by itself"
+        },
+        if freed.is_some() {
+            "is freed"
+        } else {
+            "is there only because its reaper has not come yet"
         }
     );
 }

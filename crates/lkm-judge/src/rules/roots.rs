@@ -30,6 +30,7 @@ pub(super) fn link(case: &mut Case<'_, '_>) {
     running_uses(case);
     into_freed_module(case);
     bug_of_the_count(case);
+    undone_wrongly(case);
     later_generation(case);
     flatten(&mut case.drafts);
 }
@@ -165,6 +166,39 @@ fn into_freed_module(case: &mut Case<'_, '_>) {
                 d.root = Some(root);
             }
         }
+    }
+}
+
+/// What a function undoes, as the part of its name that it shares with the one that does it:
+/// `chrdev` for unregister_chrdev and __register_chrdev.
+fn stem(function: &str) -> Option<&str> {
+    let at = function.find("register")?;
+    let tail = function[at + "register".len()..].trim_matches('_');
+    let head = function[..at].trim_end_matches("un").trim_end_matches("de");
+    let head = head.trim_matches('_');
+    Some(if tail.is_empty() { head } else { tail }).filter(|s| s.len() > 2)
+}
+
+/// An unregister call that hit nothing is why the thing itself is left: one finding, told where it was registered.
+fn undone_wrongly(case: &mut Case<'_, '_>) {
+    for i in 0..case.drafts.len() {
+        if case.drafts[i].rule != "release-unheld" || case.drafts[i].root.is_some() {
+            continue;
+        }
+        let step = case.drafts[i].step;
+        let misuse = case.ledger.misuses.iter().find(|m| m.at.step == step);
+        let Some(stem) = misuse.and_then(|m| stem(m.function)) else {
+            continue;
+        };
+        let left = case.drafts.iter().position(|d| {
+            d.rule == "left-registered"
+                && d.root.is_none()
+                && d.life == case.drafts[i].life
+                && d.history
+                    .iter()
+                    .any(|h| self::stem(&h.function) == Some(stem))
+        });
+        case.drafts[i].root = left;
     }
 }
 

@@ -343,6 +343,33 @@ fn code_of_a_module_that_has_gone_is_what_was_left_running() {
 }
 
 #[test]
+fn an_unregister_that_hits_nothing_goes_with_what_it_left() {
+    let report = Build::new()
+        .load()
+        .acquire(
+            "character device",
+            0x2000_0000,
+            "__register_chrdev",
+            "demo_init",
+        )
+        .init_returns(0)
+        .exit()
+        .misuse("release-unheld", 9, "unregister_chrdev", "demo_exit")
+        .gone()
+        .judge();
+    assert_eq!(roots(&report), ["left-registered"]);
+    let report = Build::new()
+        .load()
+        .acquire("misc device", 0x2000_0000, "misc_register", "demo_init")
+        .init_returns(0)
+        .exit()
+        .misuse("release-unheld", 9, "unregister_chrdev", "demo_exit")
+        .gone()
+        .judge();
+    assert_eq!(roots(&report).len(), 2);
+}
+
+#[test]
 fn a_run_without_an_end_is_inconclusive() {
     let mut trace = Build::new().load().init_returns(0).exit().gone().end();
     trace.events.pop();
