@@ -200,35 +200,11 @@ fn pv_ops(cx: &mut Cx) -> R<u64> {
     Ok(at)
 }
 
-/// The character classes of lib/ctype.c, computed from their definition.
+/// The table of character classes.
 fn ctype(cx: &mut Cx) -> R<u64> {
-    const U: u8 = 0x01;
-    const L: u8 = 0x02;
-    const D: u8 = 0x04;
-    const C: u8 = 0x08;
-    const P: u8 = 0x10;
-    const S: u8 = 0x20;
-    const X: u8 = 0x40;
-    const SP: u8 = 0x80;
     let at = alloc(cx, 256, 64)?;
     for byte in 0..=255u8 {
-        let class = match byte {
-            b'\t'..=b'\r' => C | S,
-            0..=0x1f | 0x7f => C,
-            b' ' => S | SP,
-            b'0'..=b'9' => D,
-            b'A'..=b'F' => U | X,
-            b'G'..=b'Z' => U,
-            b'a'..=b'f' => L | X,
-            b'g'..=b'z' => L,
-            0x21..=0x7e => P,
-            0x80..=0x9f => 0,
-            0xa0 => S | SP,
-            0xa1..=0xbf | 0xd7 | 0xf7 => P,
-            0xc0..=0xde => U,
-            0xdf..=0xff => L,
-        };
-        cx.w8(at + u64::from(byte), class)?;
+        cx.w8(at + u64::from(byte), crate::lib::ctype::class(byte))?;
     }
     Ok(at)
 }

@@ -83,7 +83,7 @@ fn append(cx: &mut Cx, level: Option<u32>, cont: bool, text: &str) {
 }
 
 /// Logs formatted bytes as printk does: a KERN_SOH prefix gives the level.
-fn log_bytes(cx: &mut Cx, bytes: &[u8]) {
+pub(crate) fn log_bytes(cx: &mut Cx, bytes: &[u8]) {
     let mut rest = bytes;
     let mut level = None;
     let mut cont = false;

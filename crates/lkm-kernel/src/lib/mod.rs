@@ -1,0 +1,59 @@
+//! The library (lib/): strings, numbers, bitmaps, sorting, trees, hashes. Whatever headers read inline lies in
+//! guest memory in the kernel's own layout.
+
+pub(crate) mod bitmap;
+mod bitmap_text;
+pub(crate) mod ctype;
+pub(crate) mod escape;
+mod find_bit;
+pub(crate) mod hexdump;
+mod kstrtox;
+mod math;
+pub(crate) mod number;
+mod parser;
+pub(crate) mod random;
+mod rbtree;
+pub(crate) mod siphash;
+mod sort;
+mod string;
+mod uuid;
+
+use crate::Cx;
+use crate::abi::R;
+use crate::table::Row;
+
+/// The tables of this directory.
+pub(crate) const ROWS: &[&[Row]] = &[
+    bitmap::ROWS,
+    bitmap_text::ROWS,
+    escape::ROWS,
+    find_bit::ROWS,
+    hexdump::ROWS,
+    kstrtox::ROWS,
+    math::ROWS,
+    parser::ROWS,
+    random::ROWS,
+    rbtree::ROWS,
+    siphash::ROWS,
+    sort::ROWS,
+    string::ROWS,
+    uuid::ROWS,
+];
+
+/// Longest string that library functions follow.
+pub(crate) const STRING_MAX: usize = 16 << 20;
+
+/// A guest string, whole.
+pub(crate) fn text(cx: &Cx, at: u64) -> R<Vec<u8>> {
+    Ok(cx.cstr(at, STRING_MAX)?)
+}
+
+/// Writes what fits of `text` and a NUL into `size` bytes, as snprintf does.
+pub(crate) fn put_string(cx: &Cx, at: u64, text: &[u8], size: u64) -> R<()> {
+    if size == 0 {
+        return Ok(());
+    }
+    let len = text.len().min((size - 1) as usize);
+    cx.write(at, &text[..len])?;
+    Ok(cx.w8(at + len as u64, 0)?)
+}
