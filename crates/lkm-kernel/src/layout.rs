@@ -238,10 +238,25 @@ offsets! {
         module_kobj = "module"."mkobj.kobj";
         pdrv_remove_new = "platform_driver"."remove_new";
         driver_p = "device_driver"."p";
+        dentry_parent = "dentry"."d_parent";
+        dentry_name = "dentry"."d_name.name";
+        file_dentry = "file"."f_path.dentry";
+        bdev_disk = "block_device"."bd_disk";
+        bdev_partno = "block_device"."bd_partno";
+        gendisk_disk_name = "gendisk"."disk_name";
     }
     // Small structures whose layout is the same in every supported x86-64 kernel: asked for all the same, and
     // taken from here when the types at hand leave them out.
     stable {
+        ratelimit_interval = "ratelimit_state"."interval" or 4;
+        ratelimit_burst = "ratelimit_state"."burst" or 8;
+        ratelimit_printed = "ratelimit_state"."printed" or 12;
+        ratelimit_missed = "ratelimit_state"."missed" or 16;
+        ratelimit_begin = "ratelimit_state"."begin" or 24;
+        ratelimit_flags = "ratelimit_state"."flags" or 32;
+        resource_start = "resource"."start" or 0;
+        resource_end = "resource"."end" or 8;
+        resource_flags = "resource"."flags" or 24;
         mutex_owner = "mutex"."owner" or 0;
         mutex_wait_list = "mutex"."wait_list" or 16;
         ww_mutex_ctx = "ww_mutex"."ctx" or 32;

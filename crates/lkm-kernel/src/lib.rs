@@ -17,6 +17,8 @@ pub mod kthread;
 mod kthread_worker;
 pub mod layout;
 mod legacy;
+#[path = "lib/mod.rs"]
+mod lib;
 pub mod locking;
 pub mod mm;
 pub mod module;
@@ -27,6 +29,7 @@ mod rcu;
 pub mod rehearse;
 pub mod sched;
 mod stub;
+mod swnode;
 pub mod symbols;
 mod table;
 pub mod time;
@@ -67,6 +70,8 @@ pub struct Kernel {
     data: data::State,
     guard: mm::guard::State,
     slab: mm::slab::State,
+    swnode: swnode::State,
+    random: lib::random::State,
     kthread: kthread::State,
     /// The module subsystem.
     pub modules: module::State,

@@ -97,7 +97,7 @@ pub struct State {
 /// Writes the leaves and indexes the table.
 pub(crate) fn boot(cx: &mut Cx) -> Result<(), String> {
     for rows in table::all() {
-        for row in *rows {
+        for row in rows {
             cx.symbols.rows.insert(row.name, row);
         }
     }

@@ -188,9 +188,9 @@ fn answer_one(_: &mut Cx, _: &Call) -> R {
 }
 
 /// The tables of all subsystems. A subsystem's file declares its functions; this list is all that knows it.
-pub(crate) fn all() -> &'static [&'static [Row]] {
+pub(crate) fn all() -> Vec<&'static [Row]> {
     // Where a name stands in several, the last counts: what is modelled comes behind the bare ledger.
-    &[
+    let mut all = vec![
         ledger::ROWS,
         crate::printk::ROWS,
         crate::mm::slab::ROWS,
@@ -244,7 +244,12 @@ pub(crate) fn all() -> &'static [&'static [Row]] {
         crate::notifier::ROWS,
         crate::notifier::OWN_ROWS,
         crate::drivers::foreign::ROWS,
-    ]
+        crate::printk::dev::ROWS,
+        crate::printk::sprintf::ROWS,
+        crate::swnode::ROWS,
+    ];
+    all.extend(crate::lib::ROWS);
+    all
 }
 
 /// Other names of a function: later kernels' names, and inline-only aliases. (alias, declared name)

@@ -132,6 +132,11 @@ pub fn warn(cx: &mut Cx, text: &str, function: &str) -> R<()> {
     Ok(())
 }
 
+/// dump_stack().
+pub(crate) fn dump_stack(cx: &mut Cx) {
+    oops::dump_stack(cx);
+}
+
 /// The module of an address and the phase it is in.
 fn where_in_life(cx: &Cx, pc: u64) -> (String, Phase) {
     match module::find_by_addr(cx, pc) {

@@ -99,11 +99,11 @@ pub(crate) fn change(map: &mut [u64], start: u64, len: u64, on: bool) {
 }
 
 fn pair(cx: &Cx, c: &Call, first: usize, count: u64) -> R<Vec<(u64, u64)>> {
-    let (a, b) = (load(cx, c.a[first], count)?, load(cx, c.a[first + 1], count)?);
-    Ok(masked(a, count)
-        .into_iter()
-        .zip(masked(b, count))
-        .collect())
+    let (a, b) = (
+        load(cx, c.a[first], count)?,
+        load(cx, c.a[first + 1], count)?,
+    );
+    Ok(masked(a, count).into_iter().zip(masked(b, count)).collect())
 }
 
 fn equal(cx: &mut Cx, c: &Call) -> R {

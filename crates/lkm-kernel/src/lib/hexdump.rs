@@ -24,7 +24,10 @@ fn hex_to_bin(_: &mut Cx, c: &Call) -> R {
 fn hex2bin(cx: &mut Cx, c: &Call) -> R {
     let [dst, src, count, ..] = c.a;
     for index in 0..count {
-        let (high, low) = (value(cx.r8(src + 2 * index)?), value(cx.r8(src + 2 * index + 1)?));
+        let (high, low) = (
+            value(cx.r8(src + 2 * index)?),
+            value(cx.r8(src + 2 * index + 1)?),
+        );
         let (Some(high), Some(low)) = (high, low) else {
             return Ok(neg(errno::EINVAL));
         };

@@ -98,7 +98,10 @@ fn rational(cx: &mut Cx, c: &Call) -> R {
             if n1 != 0 {
                 t = t.min(max_n.wrapping_sub(n0) / n1);
             }
-            if d1 == 0 || 2 * t > a || (2 * t == a && d0.wrapping_mul(previous) > d1.wrapping_mul(d)) {
+            if d1 == 0
+                || 2 * t > a
+                || (2 * t == a && d0.wrapping_mul(previous) > d1.wrapping_mul(d))
+            {
                 n1 = n0.wrapping_add(t.wrapping_mul(n1));
                 d1 = d0.wrapping_add(t.wrapping_mul(d1));
             }
@@ -253,9 +256,8 @@ fn list_add_valid(cx: &mut Cx, c: &Call) -> R {
         return corrupted(cx, &text, new, name);
     }
     if new == prev || new == next {
-        let text = format!(
-            "list_add double add: new={new:016x}, prev={prev:016x}, next={next:016x}."
-        );
+        let text =
+            format!("list_add double add: new={new:016x}, prev={prev:016x}, next={next:016x}.");
         return corrupted(cx, &text, new, name);
     }
     Ok(1)

@@ -15,7 +15,7 @@ pub(crate) mod random;
 mod rbtree;
 pub(crate) mod siphash;
 mod sort;
-mod string;
+pub(crate) mod string;
 mod uuid;
 
 use crate::Cx;

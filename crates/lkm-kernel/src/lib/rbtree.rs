@@ -370,11 +370,7 @@ fn deepest(cx: &Cx, node: u64) -> R {
     let mut at = node;
     for _ in 0..DEPTH {
         let left = cx.r64(at + LEFT)?;
-        let next = if left != 0 {
-            left
-        } else {
-            cx.r64(at + RIGHT)?
-        };
+        let next = if left != 0 { left } else { cx.r64(at + RIGHT)? };
         if next == 0 {
             break;
         }

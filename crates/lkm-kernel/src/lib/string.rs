@@ -237,7 +237,9 @@ fn strnstr(cx: &mut Cx, c: &Call) -> R {
 }
 
 fn span(text: &[u8], set: &[u8], inside: bool) -> u64 {
-    text.iter().take_while(|b| set.contains(b) == inside).count() as u64
+    text.iter()
+        .take_while(|b| set.contains(b) == inside)
+        .count() as u64
 }
 
 fn strspn(cx: &mut Cx, c: &Call) -> R {
@@ -331,7 +333,9 @@ fn memscan(cx: &mut Cx, c: &Call) -> R {
 fn pattern(cx: &Cx, c: &Call, size: usize) -> R {
     let (word, count) = (c.a[1].to_le_bytes(), c.a[2]);
     if count != 0 {
-        cx.r8(c.a[0].wrapping_add(count.wrapping_mul(size as u64)).wrapping_sub(1))?;
+        cx.r8(c.a[0]
+            .wrapping_add(count.wrapping_mul(size as u64))
+            .wrapping_sub(1))?;
     }
     for index in 0..count {
         cx.write(c.a[0] + index * size as u64, &word[..size])?;

@@ -27,7 +27,9 @@ pub(crate) fn parse(text: &[u8]) -> Option<[u8; 16]> {
             digits.push(char::from(byte).to_digit(16)? as u8);
         }
     }
-    Some(std::array::from_fn(|i| digits[2 * i] << 4 | digits[2 * i + 1]))
+    Some(std::array::from_fn(|i| {
+        digits[2 * i] << 4 | digits[2 * i + 1]
+    }))
 }
 
 /// Between the order of a uuid_t and that of a guid_t.

@@ -251,8 +251,14 @@ mod tests {
         };
         assert_eq!(short([0, 0, 0, 0, 0, 0, 0, 1]), "::1");
         assert_eq!(short([1, 0, 0, 0, 0, 0, 0x70, 8]), "1::70:8");
-        assert_eq!(short([0x2001, 0xdb8, 0, 1, 1, 1, 1, 1]), "2001:db8:0:1:1:1:1:1");
-        assert_eq!(short([0, 0, 0, 0, 0, 0xffff, 0x7f00, 1]), "::ffff:127.0.0.1");
+        assert_eq!(
+            short([0x2001, 0xdb8, 0, 1, 1, 1, 1, 1]),
+            "2001:db8:0:1:1:1:1:1"
+        );
+        assert_eq!(
+            short([0, 0, 0, 0, 0, 0xffff, 0x7f00, 1]),
+            "::ffff:127.0.0.1"
+        );
         assert_eq!(short([0; 8]), "::");
         assert_eq!(short([0xfe80, 0, 0, 0, 0, 0, 0, 0]), "fe80::");
     }

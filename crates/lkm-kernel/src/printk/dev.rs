@@ -70,7 +70,7 @@ fn driver_name(cx: &Cx, dev: u64) -> R {
 fn device_name(cx: &Cx, dev: u64) -> R<Vec<u8>> {
     let mut name = member(cx, dev, cx.off.device_init_name)?;
     if name == 0 {
-        name = member(cx, dev, cx.off.device_kobj_name)?;
+        name = member(cx, dev + cx.off.device_kobj, cx.off.kobject_name)?;
     }
     if name == 0 {
         return Ok(b"(null)".to_vec());
@@ -223,7 +223,10 @@ fn ratelimit(cx: &mut Cx, c: &Call) -> R {
 
 /// printk_ratelimit(): ten messages in five seconds, for all callers together.
 fn printk_ratelimit(cx: &mut Cx, c: &Call) -> R {
-    let (now, second) = (crate::time::jiffies(cx), 1_000_000_000 / crate::sched::JIFFY);
+    let (now, second) = (
+        crate::time::jiffies(cx),
+        1_000_000_000 / crate::sched::JIFFY,
+    );
     let (pass, missed) = cx.printk.limit.pass(now, 5 * second, 10);
     let function = cx.text(c.a[0])?;
     suppressed(cx, &function, missed);

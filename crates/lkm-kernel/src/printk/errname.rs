@@ -32,7 +32,9 @@ const NAMES: &[(u32, &str)] = &[
 
 /// The name of a positive errno.
 pub fn name(errno: u32) -> Option<&'static str> {
-    let at = NAMES.binary_search_by_key(&errno, |&(number, _)| number).ok()?;
+    let at = NAMES
+        .binary_search_by_key(&errno, |&(number, _)| number)
+        .ok()?;
     Some(NAMES[at].1)
 }
 

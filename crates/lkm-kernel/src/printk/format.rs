@@ -380,11 +380,7 @@ pub(crate) fn number(out: &mut Vec<u8>, value: u64, spec: Spec) {
     let prefixed = spec.special && spec.base != 10;
     let zero = value == 0;
     if prefixed {
-        width -= if spec.base == 16 {
-            2
-        } else {
-            i64::from(!zero)
-        };
+        width -= if spec.base == 16 { 2 } else { i64::from(!zero) };
     }
     let mut digits = Vec::with_capacity(24);
     loop {
@@ -469,7 +465,11 @@ mod tests {
         assert_eq!(num("%03d", 1), "001");
         assert_eq!(num("%#02x", 0xf0), "0xf0");
         assert_eq!(num("%.2d", 0), "00");
-        assert_eq!(num("%.0d", 0), "0", "the kernel prints a zero here, C does not");
+        assert_eq!(
+            num("%.0d", 0),
+            "0",
+            "the kernel prints a zero here, C does not"
+        );
         assert_eq!(num("%#o", 8), "010");
         assert_eq!(num("%#o", 0), "0");
         assert_eq!(num("%d", -5i64 as u64), "-5");

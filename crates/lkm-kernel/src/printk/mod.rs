@@ -1,8 +1,17 @@
 //! The kernel log (kernel/printk/printk.c): levels, continuation, and the formatted text of format.rs.
 
+mod address;
+pub(crate) mod dev;
+mod errname;
+mod flags;
 pub mod format;
+mod pointer;
+mod scanf;
+pub(crate) mod sprintf;
+mod stamp;
+mod store;
 
-use crate::abi::{Call, R, VaList};
+use crate::abi::{Call, R};
 use crate::table::{Row, behaves};
 use crate::{Cx, trace};
 use lkm_trace::Event;
@@ -31,6 +40,9 @@ pub struct State {
     pub lines: Vec<Line>,
     /// Whether the last line waits for a continuation.
     open: bool,
+    /// The limit of printk_ratelimit().
+    limit: dev::Limit,
+    empty: u64,
 }
 
 /// KERN_WARNING: the level of a message without one (MESSAGE_LOGLEVEL_DEFAULT).
@@ -107,9 +119,13 @@ fn printk(cx: &mut Cx, c: &Call) -> R {
 }
 
 fn vprintk(cx: &mut Cx, c: &Call) -> R {
-    let mut args = VaList::at(cx, c.a[1])?;
-    let text = format::vsnprintf(cx, c.a[0], &mut args, LINE_MAX)?;
-    args.store(cx, c.a[1])?;
-    log_bytes(cx, &text);
-    Ok(text.len() as u64)
+    dev::vlog(cx, c.a[0], c.a[1])
+}
+
+/// Address of an empty string in the kernel's data.
+fn empty_string(cx: &mut Cx) -> R {
+    if cx.printk.empty == 0 {
+        cx.printk.empty = crate::data::alloc(cx, 8, 8)?;
+    }
+    Ok(cx.printk.empty)
 }

@@ -192,7 +192,10 @@ mod tests {
         assert_eq!(ints("7,", "%d,%d"), (1, vec![7]));
         assert_eq!(ints("- 5", "%d"), (0, vec![]));
         let (count, stores) = scan(b"abc:def", b"%3[^:]:%s");
-        assert_eq!((count, stores), (2, vec![b"abc\0".to_vec(), b"def\0".to_vec()]));
+        assert_eq!(
+            (count, stores),
+            (2, vec![b"abc\0".to_vec(), b"def\0".to_vec()])
+        );
         assert_eq!(scan(b"10", b"%n%x%n").1.len(), 3);
     }
 }

@@ -220,10 +220,7 @@ pub(super) fn bitmap(cx: &mut Cx, out: &mut Vec<u8>, ptr: u64, spec: Spec, list:
     } else {
         crate::lib::bitmap::mask(&bytes, bits)
     };
-    let plain = Spec {
-        width: -1,
-        ..spec
-    };
+    let plain = Spec { width: -1, ..spec };
     widen(out, text.as_bytes(), plain);
     Ok(())
 }
@@ -237,6 +234,10 @@ mod tests {
         assert_eq!(from_seconds(1_546_615_943), [23, 32, 15, 4, 0, 119]);
         assert_eq!(from_seconds(0), [0, 0, 0, 1, 0, 70]);
         assert_eq!(from_seconds(-1), [59, 59, 23, 31, 11, 69]);
-        assert_eq!(from_seconds(951_782_400), [0, 0, 0, 29, 1, 100], "a leap day");
+        assert_eq!(
+            from_seconds(951_782_400),
+            [0, 0, 0, 29, 1, 100],
+            "a leap day"
+        );
     }
 }

@@ -319,3 +319,12 @@ pub(super) fn warning_in_kernel(cx: &mut Cx, function: &str) {
     }
     line(cx, 4, "---[ end trace 0000000000000000 ]---");
 }
+
+/// The call trace that dump_stack() prints.
+pub(super) fn dump_stack(cx: &mut Cx) {
+    comm_line(cx, 4);
+    if let Some(tid) = sched::current(cx) {
+        let steps = unwind::trace_kernel(cx, tid);
+        call_trace(cx, 4, &steps);
+    }
+}
