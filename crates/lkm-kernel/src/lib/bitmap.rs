@@ -217,9 +217,10 @@ fn cut(cx: &mut Cx, c: &Call) -> R {
     let mut map = load(cx, c.a[1], count)?;
     let whole = map.clone();
     let end = map.len() as u64 * 64;
-    for n in first..count {
+    // As in the kernel, whole words move: bits behind the map's end come along.
+    for n in first..end {
         let from = n + cut;
-        let on = from < count && from < end && test(&whole, from);
+        let on = from < end && test(&whole, from);
         change(&mut map, n, 1, on);
     }
     store(cx, c.a[0], &map)?;

@@ -8,16 +8,7 @@ use crate::layout::NONE;
 use crate::table::{Row, behaves};
 
 pub(crate) const ROWS: &[Row] = &[
-    behaves("_dev_emerg", dev_level::<0>),
-    behaves("_dev_alert", dev_level::<1>),
-    behaves("_dev_crit", dev_level::<2>),
-    behaves("_dev_err", dev_level::<3>),
-    behaves("_dev_warn", dev_level::<4>),
-    behaves("_dev_notice", dev_level::<5>),
-    behaves("_dev_info", dev_level::<6>),
-    behaves("_dev_printk", dev_printk),
     behaves("dev_printk_emit", dev_printk_emit),
-    behaves("dev_driver_string", dev_driver_string),
     behaves("__dynamic_pr_debug", dynamic_pr_debug),
     behaves("__dynamic_dev_dbg", dynamic_dev_dbg),
     behaves("___ratelimit", ratelimit),
@@ -97,39 +88,10 @@ fn device(cx: &mut Cx, level: u32, dev: u64, text: &[u8]) -> R<()> {
     Ok(())
 }
 
-fn dev_level<const LEVEL: u32>(cx: &mut Cx, c: &Call) -> R {
-    let text = format::vsnprintf(cx, c.a[1], &mut c.va(2), TEXT_MAX)?;
-    device(cx, LEVEL, c.a[0], &text)?;
-    Ok(0)
-}
-
-/// The level in a KERN_ string.
-fn level_of(cx: &Cx, at: u64) -> R<u32> {
-    let text = cx.cstr(at, 2)?;
-    Ok(match text[..] {
-        [1, digit @ b'0'..=b'7'] => u32::from(digit - b'0'),
-        _ => 4,
-    })
-}
-
-fn dev_printk(cx: &mut Cx, c: &Call) -> R {
-    let level = level_of(cx, c.a[0])?;
-    let text = format::vsnprintf(cx, c.a[2], &mut c.va(3), TEXT_MAX)?;
-    device(cx, level, c.a[1], &text)?;
-    Ok(0)
-}
-
 fn dev_printk_emit(cx: &mut Cx, c: &Call) -> R {
     let text = format::vsnprintf(cx, c.a[2], &mut c.va(3), TEXT_MAX)?;
     log(cx, c.a[0] as u32 & 7, &String::from_utf8_lossy(&text));
     Ok(text.len() as u64)
-}
-
-fn dev_driver_string(cx: &mut Cx, c: &Call) -> R {
-    match driver_name(cx, c.a[0])? {
-        0 => super::empty_string(cx),
-        name => Ok(name),
-    }
 }
 
 /// Called only when the site's key is on; a site that prints is one that somebody has enabled.

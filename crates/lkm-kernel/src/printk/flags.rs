@@ -6,7 +6,7 @@ use crate::Cx;
 use crate::abi::R;
 
 /// Bits of page flags, lowest first.
-const PAGE: [&str; 27] = [
+const PAGE: [&str; 25] = [
     "locked",
     "referenced",
     "uptodate",
@@ -31,15 +31,12 @@ const PAGE: [&str; 27] = [
     "mlocked",
     "uncached",
     "hwpoison",
-    "young",
-    "idle",
     "arch_2",
 ];
 
 /// Bits of page flags in the order they are printed in, where it is not that of their values.
-const PAGE_ORDER: [u8; 27] = [
-    0, 7, 8, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
-    26,
+const PAGE_ORDER: [u8; 25] = [
+    0, 7, 8, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
 ];
 
 /// The numbers in the upper bits: name, mask, shift, whether decimal. As configured with 1024 nodes, five

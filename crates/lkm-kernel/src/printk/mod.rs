@@ -42,7 +42,6 @@ pub struct State {
     open: bool,
     /// The limit of printk_ratelimit().
     limit: dev::Limit,
-    empty: u64,
 }
 
 /// KERN_WARNING: the level of a message without one (MESSAGE_LOGLEVEL_DEFAULT).
@@ -120,12 +119,4 @@ fn printk(cx: &mut Cx, c: &Call) -> R {
 
 fn vprintk(cx: &mut Cx, c: &Call) -> R {
     dev::vlog(cx, c.a[0], c.a[1])
-}
-
-/// Address of an empty string in the kernel's data.
-fn empty_string(cx: &mut Cx) -> R {
-    if cx.printk.empty == 0 {
-        cx.printk.empty = crate::data::alloc(cx, 8, 8)?;
-    }
-    Ok(cx.printk.empty)
 }
