@@ -65,6 +65,15 @@ fn append(cx: &mut Cx, level: Option<u32>, cont: bool, text: &str) {
     }
     let tid = crate::sched::current_tid(cx);
     let level = level.unwrap_or(DEFAULT_LEVEL);
+    if cx.printk.open && !cont {
+        // A record that is not a continuation ends the unfinished line before it.
+        let end = Event::Printk {
+            level,
+            text: "\n".into(),
+            tid,
+        };
+        trace::emit(cx, end);
+    }
     trace::emit(
         cx,
         Event::Printk {
