@@ -21,6 +21,21 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("kthread_unpark", kthread_unpark),
     behaves("kthread_parkme", kthread_parkme).sleeps(),
     behaves("kthread_bind", kthread_bind),
+    behaves("kthread_data", kthread_data),
+    behaves("kthread_probe_data", kthread_data),
+    behaves("kthread_func", kthread_func),
+    behaves(
+        "kthread_freezable_should_stop",
+        kthread_freezable_should_stop,
+    ),
+    behaves("kthread_set_per_cpu", nothing),
+    behaves("kthread_is_per_cpu", nothing),
+    behaves("set_freezable", nothing),
+    behaves("__refrigerator", nothing),
+    behaves("freezing_slow_path", nothing),
+    behaves("kthread_create_on_cpu", kthread_create_on_cpu)
+        .fails(Fails::ErrPtr(errno::ENOMEM))
+        .sleeps(),
     behaves("kthread_complete_and_exit", kthread_complete_and_exit),
     behaves("kthread_exit", kthread_exit),
     behaves("__module_put_and_kthread_exit", module_put_and_exit),
@@ -37,6 +52,8 @@ struct Kthread {
     result: i64,
     stops: u32,
     reaped: bool,
+    data: u64,
+    function: u64,
 }
 
 /// All kernel threads, by task_struct address; an entry goes when the structure does.
@@ -55,7 +72,12 @@ pub fn create(cx: &mut Cx, f: u64, data: u64, comm: &str, site: Site) -> R<u64> 
     };
     let ts = cx.sched.tasks[tid as usize].ts;
     cx.kthread.freed.remove(&ts);
-    cx.kthread.threads.insert(ts, Kthread::default());
+    let thread = Kthread {
+        data,
+        function: f,
+        ..Kthread::default()
+    };
+    cx.kthread.threads.insert(ts, thread);
     let (name, made) = (cx.sched.tasks[tid as usize].comm.clone(), trace::site(cx));
     crate::audit::arm_at(cx, "kthread", ts, f, &name, made);
     Ok(ts)
@@ -336,6 +358,33 @@ fn kthread_bind(cx: &mut Cx, c: &Call) -> R {
         crate::traps::warn(cx, "", "kthread_bind")?;
     }
     Ok(0)
+}
+
+fn kthread_data(cx: &mut Cx, c: &Call) -> R {
+    Ok(cx.kthread.threads.get(&c.a[0]).map_or(0, |k| k.data))
+}
+
+fn kthread_func(cx: &mut Cx, c: &Call) -> R {
+    Ok(cx.kthread.threads.get(&c.a[0]).map_or(0, |k| k.function))
+}
+
+fn kthread_freezable_should_stop(cx: &mut Cx, c: &Call) -> R {
+    if c.a[0] != 0 {
+        cx.w8(c.a[0], 0)?;
+    }
+    Ok(u64::from(should_stop(cx)))
+}
+
+fn nothing(_: &mut Cx, _: &Call) -> R {
+    Ok(0)
+}
+
+/// The name's one `%u` is the CPU, of which there is one.
+fn kthread_create_on_cpu(cx: &mut Cx, c: &Call) -> R {
+    let name = cx.text(c.a[3])?.replace("%u", "0").replace("%d", "0");
+    let site = trace::site(cx);
+    let ts = create(cx, c.a[0], c.a[1], &name, site)?;
+    Ok(if ts == 0 { neg(errno::ENOMEM) } else { ts })
 }
 
 fn kthread_exit(cx: &mut Cx, c: &Call) -> R {

@@ -312,6 +312,7 @@ offsets! {
         atomic_nh_head = "atomic_notifier_head"."head" or 8;
         blocking_nh_head = "blocking_notifier_head"."head" or 40;
         raw_nh_head = "raw_notifier_head"."head" or 0;
+        net_device_name = "net_device"."name" or 0;
         kwork_node = "kthread_work"."node" or 0;
         kwork_func = "kthread_work"."func" or 16;
         kwork_worker = "kthread_work"."worker" or 24;

@@ -13,6 +13,7 @@ use lkm_trace::{Class, Event};
 pub struct State {
     heads: Map<&'static str, u64>,
     srcu: Map<u64, u64>,
+    loopback: u64,
 }
 
 const STOP: u32 = 0x8000;
@@ -29,7 +30,7 @@ macro_rules! chains {
             }
             fn $unreg(cx: &mut Cx, c: &Call) -> R {
                 let head = own_head(cx, $chain)?;
-                unregister(cx, head, c.a[0], stringify!($unreg))
+                unregister(cx, head, c.a[0])
             }
         )*
         /// The functions of chains whose head a caller never sees.
@@ -46,7 +47,6 @@ chains! {
     register_module_notifier unregister_module_notifier "module";
     register_reboot_notifier unregister_reboot_notifier "reboot";
     register_restart_handler unregister_restart_handler "restart";
-    register_netdevice_notifier unregister_netdevice_notifier "netdevice";
     register_inetaddr_notifier unregister_inetaddr_notifier "inetaddr";
     register_inetaddr_validator_notifier unregister_inetaddr_validator_notifier "inetaddr validator";
     register_inet6addr_notifier unregister_inet6addr_notifier "inet6addr";
@@ -71,6 +71,15 @@ chains! {
 }
 
 const CHAINS: &[Row] = &[
+    behaves("register_netdevice_notifier", register_netdevice_notifier)
+        .acquires("netdevice notifier", Key::Arg(0), When::Zero)
+        .sleeps(),
+    behaves(
+        "unregister_netdevice_notifier",
+        unregister_netdevice_notifier,
+    )
+    .releases("netdevice notifier", Key::Arg(0))
+    .sleeps(),
     behaves("atomic_notifier_chain_register", atomic_register),
     behaves(
         "atomic_notifier_chain_register_unique_prio",
@@ -96,6 +105,54 @@ const CHAINS: &[Row] = &[
     behaves("srcu_notifier_chain_unregister", srcu_unregister).sleeps(),
     behaves("srcu_notifier_call_chain", srcu_call).sleeps(),
 ];
+
+/// NETDEV_REGISTER.
+const NETDEV_REGISTER: u64 = 5;
+/// NETDEV_UNREGISTER.
+const NETDEV_UNREGISTER: u64 = 6;
+
+/// The one device of an unconfigured machine, the loopback, down: its net_device and a
+/// netdev_notifier_info about it.
+fn loopback(cx: &mut Cx) -> R<u64> {
+    if cx.notifiers.loopback == 0 {
+        let dev = crate::mm::kernel_object(cx, 4096)?;
+        cx.write(dev + cx.off.net_device_name, b"lo\0")?;
+        let info = crate::mm::kernel_object(cx, 64)?;
+        cx.w64(info, dev)?;
+        cx.notifiers.loopback = info;
+    }
+    Ok(cx.notifiers.loopback)
+}
+
+/// Registers, and tells the newcomer of the devices that are there; it may refuse.
+fn register_netdevice_notifier(cx: &mut Cx, c: &Call) -> R {
+    let head = own_head(cx, "netdevice")?;
+    let result = register(cx, head, c.a[0])?;
+    if result != 0 {
+        return Ok(result);
+    }
+    let info = loopback(cx)?;
+    let function = cx.r64(c.a[0] + cx.off.nb_call)?;
+    let answer = cx.call_guest(function, &[c.a[0], NETDEV_REGISTER, info]) as u32;
+    let errno = to_errno(answer);
+    if errno != 0 {
+        unregister(cx, head, c.a[0])?;
+        return Ok(i64::from(errno) as u64);
+    }
+    Ok(0)
+}
+
+/// Unregisters, and tells the leaver that the devices go.
+fn unregister_netdevice_notifier(cx: &mut Cx, c: &Call) -> R {
+    let head = own_head(cx, "netdevice")?;
+    let result = unregister(cx, head, c.a[0])?;
+    if result == 0 {
+        let info = loopback(cx)?;
+        let function = cx.r64(c.a[0] + cx.off.nb_call)?;
+        cx.call_guest(function, &[c.a[0], NETDEV_UNREGISTER, info]);
+    }
+    Ok(result)
+}
 
 /// Both tables.
 pub(crate) const ROWS: &[Row] = CHAINS;
@@ -169,7 +226,7 @@ fn add(cx: &mut Cx, first: u64, nb: u64, unique: bool) -> R {
     Ok(0)
 }
 
-fn unregister(cx: &mut Cx, first: u64, nb: u64, function: &str) -> R {
+fn unregister(cx: &mut Cx, first: u64, nb: u64) -> R {
     let mut link = first;
     for _ in 0..MAX_BLOCKS {
         let at = cx.r64(link)?;
@@ -183,7 +240,7 @@ fn unregister(cx: &mut Cx, first: u64, nb: u64, function: &str) -> R {
         }
         link = at + cx.off.nb_next;
     }
-    trace::misuse(cx, "release-unheld", "a notifier", nb, function);
+    // Not on the chain: the answer says so, and nothing else comes of it.
     Ok(neg(errno::ENOENT))
 }
 
@@ -285,7 +342,7 @@ fn chain_register(cx: &mut Cx, c: &Call, offset: u64, unique: bool, function: &s
 
 fn chain_unregister(cx: &mut Cx, c: &Call, offset: u64, function: &str) -> R {
     let [head, nb, ..] = c.a;
-    let result = unregister(cx, head + offset, nb, function)?;
+    let result = unregister(cx, head + offset, nb)?;
     if result == 0 {
         told(cx, head, nb, false, function);
     }
@@ -422,7 +479,7 @@ fn srcu_register(cx: &mut Cx, c: &Call) -> R {
 
 fn srcu_unregister(cx: &mut Cx, c: &Call) -> R {
     let first = srcu_first(cx, c.a[0])?;
-    let result = unregister(cx, first, c.a[1], "srcu_notifier_chain_unregister")?;
+    let result = unregister(cx, first, c.a[1])?;
     if result == 0 {
         told(cx, c.a[0], c.a[1], false, "srcu_notifier_chain_unregister");
     }
