@@ -594,3 +594,63 @@ fn loading_and_unloading() {
         r.same_inside("insmod", args);
     }
 }
+
+/// depmod killed at any moment leaves each file as it was or as it will be.
+#[test]
+fn a_killed_depmod_leaves_whole_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let modules = dir.path().join("lib/modules/1.2.3");
+    fs::create_dir_all(modules.join("kernel")).unwrap();
+    let many = |export: &str| {
+        for i in 0..400 {
+            let m = Module::new(&format!("m{i}")).exports(&format!("{export}{i}"));
+            fs::write(modules.join(format!("kernel/m{i}.ko")), m.build()).unwrap();
+        }
+    };
+    let depmod = || {
+        let mut c = Command::new(OURS);
+        c.args(["depmod", "-b"])
+            .arg(dir.path())
+            .arg("1.2.3")
+            .stderr(std::process::Stdio::null());
+        c
+    };
+    let names = [
+        "modules.dep",
+        "modules.symbols",
+        "modules.symbols.bin",
+        "modules.dep.bin",
+    ];
+    let contents = || names.map(|n| fs::read(modules.join(n)).unwrap());
+    many("new_");
+    assert!(depmod().status().unwrap().success());
+    let new = contents();
+    many("old_");
+    let start = std::time::Instant::now();
+    assert!(depmod().status().unwrap().success());
+    let whole = start.elapsed();
+    let old = contents();
+    assert_ne!(old[1], new[1]);
+    many("new_");
+    for step in 0..40u32 {
+        let mut child = depmod().spawn().unwrap();
+        std::thread::sleep(whole * step / 32);
+        // It may be done by then.
+        let _ = child.kill();
+        child.wait().unwrap();
+        for (i, now) in contents().into_iter().enumerate() {
+            assert!(now == old[i] || now == new[i], "{} is neither", names[i]);
+        }
+    }
+    assert!(depmod().status().unwrap().success());
+    assert_eq!(contents(), new);
+    let left: Vec<_> = fs::read_dir(&modules)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|n| n.starts_with('.'))
+        .collect();
+    assert!(
+        left.is_empty(),
+        "temporary files of killed runs stay: {left:?}"
+    );
+}
