@@ -6,6 +6,8 @@ use super::Case;
 use crate::ledger::{FileEvent, RefChange};
 
 const EAGAIN: i64 = -11;
+/// Most references on other modules that are followed.
+const MAX_OPEN: usize = 1024;
 
 /// Whether a change was made by calling try_module_get, __module_get or module_put by hand.
 fn by_hand(why: &str) -> bool {
@@ -18,6 +20,7 @@ fn by_hand(why: &str) -> bool {
 pub(super) fn check(case: &mut Case<'_, '_>) {
     underflow(case);
     pinned(case);
+    pins_others(case);
     self_get(case);
 }
 
@@ -140,6 +143,59 @@ fn pinned(case: &mut Case<'_, '_>) {
             case.doubt(&mut draft);
             case.push(draft);
         }
+    }
+}
+
+/// References on other modules that the judged one took by call, and kept when it went.
+fn pins_others(case: &mut Case<'_, '_>) {
+    let ledger = case.ledger;
+    let mut open: Vec<&RefChange<'_>> = Vec::new();
+    for change in &ledger.refs {
+        if change.module == ledger.judged_name() {
+            continue;
+        }
+        if change.delta > 0 && ledger.is_ours(&change.at) && open.len() < MAX_OPEN {
+            open.push(change);
+        } else if change.delta < 0 {
+            let same = |o: &&RefChange<'_>| o.module == change.module && o.key == change.key;
+            let like = |o: &&RefChange<'_>| o.module == change.module && change.key == 0;
+            let found = open
+                .iter()
+                .rposition(|o| same(o))
+                .or_else(|| open.iter().rposition(|o| like(o)));
+            if let Some(index) = found {
+                open.remove(index);
+            }
+        }
+    }
+    for change in open {
+        let over = change
+            .at
+            .life
+            .is_some_and(|l| ledger.lives[l].gone.is_some());
+        if !over || case.full("module-pinned") {
+            continue;
+        }
+        let mut draft = case.draft("module-pinned", &change.at);
+        draft.key = change.key;
+        draft.phase = Phase::AfterExit;
+        draft.detail = change.why.to_owned();
+        let what = if change.holder.is_empty() {
+            String::new()
+        } else {
+            format!(" of {}", change.holder)
+        };
+        draft.message = format!(
+            "{} stays pinned: {}{what} in {} was never given back",
+            change.module,
+            change.why,
+            case.inside(&change.at)
+        );
+        draft
+            .history
+            .push(case.step("taken", &change.at, change.why));
+        case.doubt(&mut draft);
+        case.push(draft);
     }
 }
 

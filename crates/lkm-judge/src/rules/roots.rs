@@ -31,6 +31,7 @@ pub(super) fn link(case: &mut Case<'_, '_>) {
     into_freed_module(case);
     bug_of_the_count(case);
     undone_wrongly(case);
+    same_lock(case);
     later_generation(case);
     flatten(&mut case.drafts);
 }
@@ -219,6 +220,21 @@ fn bug_of_the_count(case: &mut Case<'_, '_>) {
                 }
             }
         }
+    }
+}
+
+/// A mutex that one task keeps and another gives back is one mistake, seen at the return of the first and at the
+/// unlock of the second.
+fn same_lock(case: &mut Case<'_, '_>) {
+    for i in 0..case.drafts.len() {
+        let d = &case.drafts[i];
+        if d.detail != "held-at-exit" || d.key == 0 || d.root.is_some() {
+            continue;
+        }
+        let other = case.drafts.iter().position(|o| {
+            o.rule == d.rule && o.key == d.key && o.detail == "unlock-by-other" && o.root.is_none()
+        });
+        case.drafts[i].root = other;
     }
 }
 

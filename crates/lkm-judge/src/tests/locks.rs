@@ -100,6 +100,26 @@ fn each_misuse_of_a_mutex_has_its_detail() {
 }
 
 #[test]
+fn a_mutex_handed_to_another_task_is_one_mistake() {
+    let report = Build::new()
+        .load()
+        .lock(LockOp::Acquire, "mutex", A, "demo_init")
+        .misuse("lock-held", A, "exit to user mode", "demo_init")
+        .kthread(7, "one", "demo_thread", "demo_init")
+        .init_returns(0)
+        .switch(7)
+        .misuse("unlock-by-other", A, "mutex_unlock", "demo_thread")
+        .lock(LockOp::Release, "mutex", A, "demo_thread")
+        .switch(INSMOD)
+        .exit()
+        .gone()
+        .judge();
+    assert_eq!(roots(&report), ["mutex-misuse"]);
+    assert_eq!(report.findings.len(), 2);
+    assert_eq!(report.findings[0].detail, "unlock-by-other");
+}
+
+#[test]
 fn sleeping_names_the_lock_that_forbids_it() {
     let report = Build::new()
         .load()

@@ -26,6 +26,33 @@ fn a_reference_that_stays_is_named() {
 }
 
 #[test]
+fn a_symbol_of_another_module_is_to_be_put() {
+    let get = |put: bool| {
+        let mut b = Build::new().load();
+        for (delta, wanted) in [(1, true), (-1, put)] {
+            if wanted {
+                b.push(Event::Ref {
+                    module: "base".into(),
+                    delta,
+                    value: 1,
+                    why: "symbol_get".into(),
+                    key: 0x77,
+                    holder: "base_add".into(),
+                    tid: INSMOD,
+                    site: site("demo_init", 0x20),
+                });
+            }
+        }
+        b.init_returns(0).exit().gone().judge()
+    };
+    let report = get(false);
+    let pinned = one(&report, "module-pinned");
+    assert!(pinned.message.contains("base_add"), "{}", pinned.message);
+    assert_eq!(pinned.place.at, "demo_init+0x20");
+    assert_eq!(get(true).verdict, Verdict::Clean);
+}
+
+#[test]
 fn references_that_are_put_pin_nothing() {
     let mut b = Build::new().load().init_returns(0);
     b.reference(1, 1, "open file", 0x77, "cat/9");
