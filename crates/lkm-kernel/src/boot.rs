@@ -102,6 +102,7 @@ pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx,
         bits: crate::sched::bitwait::State::default(),
         jobs: crate::workqueue::asynchronous::State::default(),
         foreign: crate::drivers::foreign::State::default(),
+        sysctl: crate::fs::sysctl::State::default(),
     };
     let mut cx = lkm_machine::start(state, symbols::SLOTS).map_err(|e| e.to_string())?;
     data::boot(&mut cx)?;

@@ -168,6 +168,7 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
                 crate::drivers::platform::variable,
                 crate::drivers::resource::variable,
                 crate::fs::sysfs::variable,
+                crate::fs::sysctl::variable,
                 crate::workqueue::variable,
                 crate::notifier::variable,
             ] {

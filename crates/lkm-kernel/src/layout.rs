@@ -244,6 +244,7 @@ offsets! {
         bdev_disk = "block_device"."bd_disk";
         bdev_partno = "block_device"."bd_partno";
         gendisk_disk_name = "gendisk"."disk_name";
+        ctl_child = "ctl_table"."child";
     }
     // Small structures whose layout is the same in every supported x86-64 kernel: asked for all the same, and
     // taken from here when the types at hand leave them out.

@@ -107,6 +107,7 @@ pub struct Kernel {
     bits: sched::bitwait::State,
     jobs: workqueue::asynchronous::State,
     foreign: drivers::foreign::State,
+    sysctl: fs::sysctl::State,
 }
 
 /// Calls of one function in a run after which it counts as an endless loop.

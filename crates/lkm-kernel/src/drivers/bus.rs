@@ -17,7 +17,6 @@ pub(crate) const ROWS: &[Row] = &[
         .releases("bus", Key::Arg(0))
         .sleeps(),
     behaves("driver_register", driver_register)
-        .acquires("driver", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENOMEM))
         .sleeps(),
     behaves("driver_unregister", driver_unregister)
@@ -329,7 +328,13 @@ pub fn release_driver(cx: &mut Cx, dev: u64) -> R<()> {
 }
 
 fn driver_register(cx: &mut Cx, c: &Call) -> R {
-    Ok(register(cx, c.a[0])? as i64 as u64)
+    let error = register(cx, c.a[0])?;
+    if error == 0 {
+        let name = cx.r64(c.a[0] + cx.off.driver_name)?;
+        let name = cx.text(name)?;
+        trace::acquired(cx, "driver", c.a[0], &name);
+    }
+    Ok(error as i64 as u64)
 }
 
 fn driver_unregister(cx: &mut Cx, c: &Call) -> R {

@@ -9,11 +9,9 @@ use crate::{Cx, mm, printk, trace};
 pub(crate) const ROWS: &[Row] = &[
     behaves("device_initialize", device_initialize),
     behaves("device_add", device_add)
-        .acquires("device", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENOMEM))
         .sleeps(),
     behaves("device_register", device_register)
-        .acquires("device", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENOMEM))
         .sleeps(),
     behaves("device_del", device_del)
@@ -23,11 +21,9 @@ pub(crate) const ROWS: &[Row] = &[
         .releases("device", Key::Arg(0))
         .sleeps(),
     behaves("device_create", device_create)
-        .acquires("device", Key::Ret, When::Pointer)
         .fails(Fails::ErrPtr(ENOMEM))
         .sleeps(),
     behaves("device_create_with_groups", device_create_with_groups)
-        .acquires("device", Key::Ret, When::Pointer)
         .fails(Fails::ErrPtr(ENOMEM))
         .sleeps(),
     behaves("device_destroy", device_destroy).sleeps(),
@@ -99,12 +95,24 @@ fn device_initialize(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
+/// Records a device that is in the tree now under its name.
+fn tell(cx: &mut Cx, dev: u64) -> R<()> {
+    let name = core::name(cx, dev)?;
+    trace::acquired(cx, "device", dev, &name);
+    Ok(())
+}
+
 fn device_add(cx: &mut Cx, c: &Call) -> R {
-    int(core::add(cx, c.a[0])?)
+    let error = core::add(cx, c.a[0])?;
+    if error == 0 {
+        tell(cx, c.a[0])?;
+    }
+    int(error)
 }
 
 fn device_register(cx: &mut Cx, c: &Call) -> R {
-    int(core::register(cx, c.a[0])?)
+    core::initialize(cx, c.a[0])?;
+    device_add(cx, c)
 }
 
 fn device_del(cx: &mut Cx, c: &Call) -> R {
@@ -123,16 +131,26 @@ fn label(cx: &mut Cx, c: &Call, fmt: usize) -> R<Vec<u8>> {
     printk::format::vsnprintf(cx, fmt, &mut args, 256)
 }
 
+fn told(cx: &mut Cx, made: Result<u64, i32>) -> R {
+    match made {
+        Ok(dev) => {
+            tell(cx, dev)?;
+            Ok(dev)
+        }
+        Err(errno) => Ok(errno as i64 as u64),
+    }
+}
+
 fn device_create(cx: &mut Cx, c: &Call) -> R {
     let text = label(cx, c, 4)?;
     let made = core::create(cx, c.a[0], c.a[1], c.a[2] as u32, c.a[3], 0, &text)?;
-    Ok(made.unwrap_or_else(|errno| errno as i64 as u64))
+    told(cx, made)
 }
 
 fn device_create_with_groups(cx: &mut Cx, c: &Call) -> R {
     let text = label(cx, c, 5)?;
     let made = core::create(cx, c.a[0], c.a[1], c.a[2] as u32, c.a[3], c.a[4], &text)?;
-    Ok(made.unwrap_or_else(|errno| errno as i64 as u64))
+    told(cx, made)
 }
 
 fn device_destroy(cx: &mut Cx, c: &Call) -> R {

@@ -353,12 +353,6 @@ pub fn del(cx: &mut Cx, dev: u64) -> R<()> {
     put(cx, parent)
 }
 
-/// device_register.
-pub fn register(cx: &mut Cx, dev: u64) -> R<i32> {
-    initialize(cx, dev)?;
-    add(cx, dev)
-}
-
 /// device_unregister.
 pub fn unregister(cx: &mut Cx, dev: u64) -> R<()> {
     del(cx, dev)?;

@@ -2,23 +2,20 @@
 
 use super::{bus, core, kobject};
 use crate::abi::{Call, R, errno::*, neg};
-use crate::table::{Fails, Key, Row, When, behaves};
+use crate::table::{Fails, Key, Row, behaves};
 use crate::{Cx, layout, mm, trace};
 
 pub(crate) const ROWS: &[Row] = &[
     behaves("platform_device_register", platform_device_register)
-        .acquires("platform device", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENOMEM))
         .sleeps(),
     behaves("platform_device_add", platform_device_add)
-        .acquires("platform device", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENOMEM))
         .sleeps(),
     behaves(
         "platform_device_register_full",
         platform_device_register_full,
     )
-    .acquires("platform device", Key::Ret, When::Pointer)
     .fails(Fails::ErrPtr(ENOMEM))
     .sleeps(),
     behaves("platform_device_unregister", platform_device_unregister)
@@ -38,14 +35,12 @@ pub(crate) const ROWS: &[Row] = &[
     )
     .sleeps(),
     behaves("__platform_driver_register", platform_driver_register)
-        .acquires("platform driver", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(EBUSY))
         .sleeps(),
     behaves("platform_driver_unregister", platform_driver_unregister)
         .releases("platform driver", Key::Arg(0))
         .sleeps(),
     behaves("__platform_driver_probe", platform_driver_probe)
-        .acquires("platform driver", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENODEV))
         .sleeps(),
     behaves("__platform_create_bundle", platform_create_bundle)
@@ -188,11 +183,30 @@ fn dma_masks(cx: &mut Cx, pdev: u64) -> R<()> {
 fn platform_device_register(cx: &mut Cx, c: &Call) -> R {
     core::initialize(cx, c.a[0] + cx.off.pdev_dev)?;
     dma_masks(cx, c.a[0])?;
-    Ok(add(cx, c.a[0])? as i64 as u64)
+    platform_device_add(cx, c)
 }
 
 fn platform_device_add(cx: &mut Cx, c: &Call) -> R {
-    Ok(add(cx, c.a[0])? as i64 as u64)
+    let error = add(cx, c.a[0])?;
+    if error == 0 {
+        tell_device(cx, c.a[0])?;
+    }
+    Ok(error as i64 as u64)
+}
+
+/// Records a device under the name it has in sysfs.
+fn tell_device(cx: &mut Cx, pdev: u64) -> R<()> {
+    let name = core::name(cx, pdev + cx.off.pdev_dev)?;
+    trace::acquired(cx, "platform device", pdev, &name);
+    Ok(())
+}
+
+/// Records a driver under its name.
+fn tell_driver(cx: &mut Cx, drv: u64) -> R<()> {
+    let name = cx.r64(drv + cx.off.pdrv_driver + cx.off.driver_name)?;
+    let name = cx.text(name)?;
+    trace::acquired(cx, "platform driver", drv, &name);
+    Ok(())
 }
 
 /// platform_device_alloc: the structure and its name in one piece.
@@ -283,6 +297,7 @@ fn platform_device_register_full(cx: &mut Cx, c: &Call) -> R {
         core::put(cx, dev)?;
         return Ok(error as i64 as u64);
     }
+    tell_device(cx, pdev)?;
     Ok(pdev)
 }
 
@@ -321,7 +336,11 @@ fn register_driver(cx: &mut Cx, drv: u64, owner: u64) -> R<i32> {
 }
 
 fn platform_driver_register(cx: &mut Cx, c: &Call) -> R {
-    Ok(register_driver(cx, c.a[0], c.a[1])? as i64 as u64)
+    let error = register_driver(cx, c.a[0], c.a[1])?;
+    if error == 0 {
+        tell_driver(cx, c.a[0])?;
+    }
+    Ok(error as i64 as u64)
 }
 
 fn platform_driver_unregister(cx: &mut Cx, c: &Call) -> R {
@@ -356,7 +375,11 @@ fn driver_probe(cx: &mut Cx, drv: u64, probe: u64, owner: u64) -> R<i32> {
 }
 
 fn platform_driver_probe(cx: &mut Cx, c: &Call) -> R {
-    Ok(driver_probe(cx, c.a[0], c.a[1], c.a[2])? as i64 as u64)
+    let error = driver_probe(cx, c.a[0], c.a[1], c.a[2])?;
+    if error == 0 {
+        tell_driver(cx, c.a[0])?;
+    }
+    Ok(error as i64 as u64)
 }
 
 /// __platform_create_bundle(driver, probe, res, n_res, data, size, module).
@@ -381,9 +404,8 @@ fn platform_create_bundle(cx: &mut Cx, c: &Call) -> R {
         core::put(cx, pdev + off.pdev_dev)?;
         return Ok(error as i64 as u64);
     }
-    let name = String::from_utf8_lossy(&name).into_owned();
-    trace::acquired(cx, "platform device", pdev, &name);
-    trace::acquired(cx, "platform driver", drv, &name);
+    tell_device(cx, pdev)?;
+    tell_driver(cx, drv)?;
     Ok(pdev)
 }
 
@@ -402,7 +424,7 @@ fn platform_add_devices(cx: &mut Cx, c: &Call) -> R {
             return Ok(error as i64 as u64);
         }
         done.push(pdev);
-        trace::acquired(cx, "platform device", pdev, "");
+        tell_device(cx, pdev)?;
     }
     Ok(0)
 }
@@ -420,7 +442,7 @@ fn platform_register_drivers(cx: &mut Cx, c: &Call) -> R {
             return Ok(error as i64 as u64);
         }
         done.push(drv);
-        trace::acquired(cx, "platform driver", drv, "");
+        tell_driver(cx, drv)?;
     }
     Ok(0)
 }

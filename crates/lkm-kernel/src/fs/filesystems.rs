@@ -8,7 +8,6 @@ use crate::table::{Fails, Key, Row, When, behaves};
 
 pub(crate) const ROWS: &[Row] = &[
     behaves("register_filesystem", register_filesystem)
-        .acquires("filesystem", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(EBUSY))
         .sleeps(),
     behaves("unregister_filesystem", unregister_filesystem)
@@ -91,6 +90,7 @@ fn register_filesystem(cx: &mut Cx, c: &Call) -> R {
         return Ok(neg(EBUSY));
     }
     cx.w64(at, fs)?;
+    crate::trace::acquired(cx, "filesystem", fs, &name);
     Ok(0)
 }
 

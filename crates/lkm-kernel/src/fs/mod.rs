@@ -9,5 +9,6 @@ pub mod open;
 pub mod ops;
 pub mod proc;
 pub mod seq_file;
+pub mod sysctl;
 pub mod sysfs;
 pub mod sysfs_calls;
