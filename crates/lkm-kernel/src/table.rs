@@ -244,6 +244,7 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::notifier::ROWS,
         crate::notifier::OWN_ROWS,
         crate::drivers::foreign::ROWS,
+        crate::drivers::REFCOUNT_ROWS,
         crate::fs::sysctl::ROWS,
         crate::printk::dev::ROWS,
         crate::printk::sprintf::ROWS,

@@ -10,4 +10,7 @@ pub mod input;
 pub mod kobject;
 pub mod misc;
 pub mod platform;
+mod refcount;
 pub mod resource;
+
+pub(crate) use refcount::ROWS as REFCOUNT_ROWS;

@@ -41,6 +41,8 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("debugfs_initialized", initialized),
     behaves("debugfs_file_get", file_get),
     behaves("debugfs_file_put", file_get),
+    behaves("dput", dput).sleeps(),
+    behaves("dget_parent", dget_parent),
 ];
 
 const fn entry(name: &'static str, fun: crate::abi::Fun) -> Row {
@@ -323,6 +325,18 @@ fn lookup_and_remove(cx: &mut Cx, c: &Call) -> R {
 
 fn initialized(_: &mut Cx, _: &Call) -> R {
     Ok(1)
+}
+
+/// References on dentries: those here live as long as their entry, whoever holds them.
+fn dput(cx: &mut Cx, c: &Call) -> R {
+    if c.a[0] != 0 {
+        cx.r32(c.a[0])?;
+    }
+    Ok(0)
+}
+
+fn dget_parent(cx: &mut Cx, c: &Call) -> R {
+    Ok(cx.debugfs.entries.get(&c.a[0]).map_or(0, |e| e.parent))
 }
 
 fn file_get(_: &mut Cx, _: &Call) -> R {

@@ -35,7 +35,7 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("default_llseek", default_llseek),
     behaves("fixed_size_llseek", fixed_size_llseek),
     behaves("no_seek_end_llseek", default_llseek),
-    behaves("vfs_llseek", default_llseek),
+    behaves("vfs_llseek", vfs_llseek),
     behaves("nonseekable_open", nonseekable_open),
     behaves("stream_open", stream_open),
     behaves("simple_open", simple_open),
@@ -173,6 +173,29 @@ pub(crate) fn seek(cx: &mut Cx, file: u64, offset: i64, whence: u64, max: i64) -
         }
         _ => Ok(i64::from(-EINVAL)),
     }
+}
+
+/// vfs_llseek: a file without the method, or that was opened as a stream, has no position.
+pub(crate) fn seek_file(cx: &mut Cx, file: u64, offset: i64, whence: u64) -> R<i64> {
+    if cx.r32(file + cx.off.file_f_mode)? & files::FMODE_LSEEK == 0 {
+        return Ok(i64::from(-ESPIPE));
+    }
+    if let Some(Backing::Kernel(_)) = files::info(cx, file).map(|o| o.backing) {
+        return seek(cx, file, offset, whence, i64::MAX);
+    }
+    let f_op = cx.r64(file + cx.off.file_f_op)?;
+    match if f_op == 0 {
+        0
+    } else {
+        cx.r64(f_op + cx.off.fops_llseek)?
+    } {
+        0 => Ok(i64::from(-ESPIPE)),
+        method => Ok(cx.call_guest(method, &[file, offset as u64, whence]) as i64),
+    }
+}
+
+fn vfs_llseek(cx: &mut Cx, c: &Call) -> R {
+    Ok(seek_file(cx, c.a[0], c.a[1] as i64, c.a[2] & 0xffff_ffff)? as u64)
 }
 
 fn no_llseek(_: &mut Cx, _: &Call) -> R {

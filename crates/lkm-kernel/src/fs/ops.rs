@@ -142,14 +142,7 @@ pub fn ioctl(cx: &mut Cx, fd: u32, cmd: u64, arg: u64) -> R<i64> {
 /// lseek(2).
 pub fn lseek(cx: &mut Cx, fd: u32, offset: i64, whence: u64) -> R<i64> {
     with(cx, fd, |cx, file| {
-        let llseek = match files::info(cx, file).map(|o| o.backing) {
-            Some(Backing::Guest) => method(cx, file, cx.off.fops_llseek)?,
-            _ => 0,
-        };
-        if llseek != 0 {
-            return Ok(cx.call_guest(llseek, &[file, offset as u64, whence]) as i64);
-        }
-        super::file_calls::seek(cx, file, offset, whence, i64::MAX)
+        super::file_calls::seek_file(cx, file, offset, whence)
     })
 }
 
