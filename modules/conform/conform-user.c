@@ -44,7 +44,7 @@ static int check_copies(void)
 	CHECK(strncpy_from_user(word, user, 8) == 7 && !strcmp(word, "abcdefg"));
 	CHECK(strncpy_from_user(word, user, 3) == 3 && !memcmp(word, "abc", 3));
 	CHECK(strncpy_from_user(word, user + 2 * PAGE_SIZE, 3) == -EFAULT);
-	CHECK(strnlen_user(user, 100) == 8 && strnlen_user(user, 3) == 4);
+	CHECK(strnlen_user(user, 100) == 8 && strnlen_user(user, 3) > 3);
 	CHECK(strnlen_user(user + 2 * PAGE_SIZE, 3) == 0);
 	dup = memdup_user(user, 4);
 	CHECK(!IS_ERR(dup) && !memcmp(dup, "abcd", 4));
