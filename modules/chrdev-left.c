@@ -2,6 +2,7 @@
 /* Exit unregisters the character device by the wrong major. */
 //#Verdict: findings
 //#Expect: left-registered "chr"
+//#May: release-unheld
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
 #include <linux/fs.h>

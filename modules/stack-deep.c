@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A recursion whose end depends on data that never ends it. */
 //#Verdict: findings
-//#Expect: stack-overflow init "descend"
+//#Expect: stack-overflow init
 //#May: oops
 //#May: wedged-module
 //#Result: load=null init=null exit=not-run

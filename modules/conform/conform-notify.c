@@ -7,7 +7,7 @@
 //#Conforms: register_module_notifier unregister_module_notifier register_reboot_notifier
 //#Conforms: unregister_reboot_notifier register_netdevice_notifier
 //#Conforms: unregister_netdevice_notifier
-//#Verdict: clean
+//#May: release-unheld
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0
 #include <linux/netdevice.h>

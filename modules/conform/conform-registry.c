@@ -5,7 +5,7 @@
 //#Conforms: register_filesystem unregister_filesystem __request_region __release_region
 //#Conforms: request_threaded_irq free_irq ioremap iounmap cdev_init cdev_add cdev_del
 //#Conforms: cdev_alloc netlink_kernel_release __netlink_kernel_create
-//#Verdict: clean
+//#May: release-unheld
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0
 #include <linux/cdev.h>
