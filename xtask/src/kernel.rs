@@ -117,6 +117,11 @@ impl Kernel {
         }
         run(Command::new("depmod").arg("-b").arg(&root).arg(release))?;
         fs::remove_dir_all(&packages)?;
+        // The headers name each other by the place where they would be installed.
+        let makefile = root.join(format!("usr/src/linux-headers-{release}/Makefile"));
+        let text = fs::read_to_string(&makefile)?;
+        let here = format!("include {}/usr/src/", root.display());
+        fs::write(&makefile, text.replace("include /usr/src/", &here))?;
         Kernel::find(series)
     }
 

@@ -87,7 +87,7 @@ pub fn all(
         release: kernel.release.clone(),
         build,
     };
-    let modules = kbuild::build(&headers, false)?;
+    let modules = modules(&headers)?;
     let hold = hold()?;
     let mut tallies = Vec::new();
     for group in GROUPS {
@@ -128,10 +128,7 @@ fn boot(
         let path = entry.path();
         if path.extension().is_some_and(|e| e == "ko") {
             let name = entry.file_name().to_string_lossy().into_owned();
-            // The other modules of the directory are not for live kernels.
-            if name.starts_with("live-") || name.starts_with("chain-") || name == "pin-symbol.ko" {
-                spec.files.push((format!("/x/{name}"), Source::Host(path)));
-            }
+            spec.files.push((format!("/x/{name}"), Source::Host(path)));
         }
     }
     for script in scripts {
@@ -251,6 +248,29 @@ fn add_xtables(spec: &mut VmSpec) {
                 .push((path.display().to_string(), Source::Host(path)));
         }
     }
+}
+
+/// Builds the modules of these steps, and only these: the others need not compile for
+/// every kernel.
+fn modules(headers: &Headers) -> Result<PathBuf, Error> {
+    let out = crate::kernel::target_directory()
+        .join("vm/modules")
+        .join(&headers.release);
+    std::fs::create_dir_all(&out)?;
+    let mut kbuild = String::new();
+    for source in kbuild::sources()? {
+        let name = source.name;
+        if name.starts_with("live-")
+            || ["chain-base", "chain-middle", "pin-symbol"].contains(&name.as_str())
+        {
+            kbuild.push_str(&format!("obj-m += {name}.o\n"));
+            let text = std::fs::read(&source.path)?;
+            kbuild::write_if_changed(&out.join(format!("{name}.c")), &text)?;
+        }
+    }
+    kbuild::write_if_changed(&out.join("Kbuild"), kbuild.as_bytes())?;
+    kbuild::make(headers, &out, &[], true)?;
+    Ok(out)
 }
 
 /// Builds the program that holds references.

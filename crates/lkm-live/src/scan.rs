@@ -206,7 +206,13 @@ fn others(kernel: &Kernel<'_>, target: &Target, found: &mut Scan) -> Result<(), 
                     }
                     let what = kernel.symbols.in_module(value);
                     let what = what.unwrap_or_else(|| format!("{value:#x}"));
-                    let place = format!("module {} at {at:#x}", other.name);
+                    let place = kernel.symbols.in_kernel(at);
+                    let place = place.unwrap_or_else(|| format!("{at:#x} [{}]", other.name));
+                    // Every module's data names its own init, whose memory may be this
+                    // module's by now.
+                    if place.contains("addressable_init_module") {
+                        return;
+                    }
                     found.pointers.push(loss(kernel, "", &place, &what));
                 });
             });

@@ -24,7 +24,7 @@ pub struct Symbols {
     module: Vec<Symbol>,
     /// Other modules' that were named, with the module's name.
     others: HashMap<String, (String, u64)>,
-    /// All of the kernel's, by address, when that was asked for.
+    /// All there are, by address, when that was asked for.
     all: Vec<Symbol>,
     /// True when every address was zero.
     hidden: bool,
@@ -36,7 +36,7 @@ pub struct Wanted<'a> {
     pub names: &'a [&'a str],
     /// A module of which all symbols are kept.
     pub module: &'a str,
-    /// Keep all symbols of the kernel itself.
+    /// Keep all symbols, those of modules as `name [module]`.
     pub everything: bool,
 }
 
@@ -84,6 +84,14 @@ impl Symbols {
                 }
                 if names.contains(name) {
                     found.others.insert(text(name), (text(module), address));
+                }
+                if wanted.everything {
+                    let name = format!("{} [{}]", text(name), text(module));
+                    found.all.push(Symbol {
+                        address,
+                        kind,
+                        name,
+                    });
                 }
                 continue;
             }
@@ -141,7 +149,8 @@ impl Symbols {
         cover(&self.module, address)
     }
 
-    /// The kernel's symbol that covers an address, when all were kept.
+    /// The symbol that covers an address, when all were kept: `name+0x10`, in a module
+    /// `name+0x10 [module]`.
     pub fn in_kernel(&self, address: u64) -> Option<String> {
         cover(&self.all, address)
     }
@@ -154,12 +163,22 @@ impl Symbols {
 
 fn cover(sorted: &[Symbol], address: u64) -> Option<String> {
     let after = sorted.partition_point(|s| s.address <= address);
-    let symbol = sorted.get(after.checked_sub(1)?)?;
+    let last = sorted.get(after.checked_sub(1)?)?;
+    // Of several names for one place, one that a person has given.
+    let twins = sorted[..after]
+        .iter()
+        .rev()
+        .take_while(|s| s.address == last.address);
+    let symbol = twins
+        .min_by_key(|s| s.name.starts_with("__"))
+        .unwrap_or(last);
     let offset = address - symbol.address;
-    Some(if offset == 0 {
-        symbol.name.clone()
-    } else {
-        format!("{}+{offset:#x}", symbol.name)
+    if offset == 0 {
+        return Some(symbol.name.clone());
+    }
+    Some(match symbol.name.split_once(' ') {
+        Some((name, module)) => format!("{name}+{offset:#x} {module}"),
+        None => format!("{}+{offset:#x}", symbol.name),
     })
 }
 
@@ -226,6 +245,8 @@ mod tests {
             symbols.in_kernel(0xffff_ffff_8100_0208).as_deref(),
             Some("twin+0x8")
         );
+        let inside = symbols.in_kernel(0xffff_ffff_c000_0014);
+        assert_eq!(inside.as_deref(), Some("work+0x4 [mine]"));
     }
 
     #[test]

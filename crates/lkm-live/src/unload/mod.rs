@@ -153,7 +153,7 @@ fn wait(name: &str, limit: Duration, report: &mut Unload, found: Why) -> io::Res
     let mut pause = Duration::from_millis(20);
     let count =
         || proc::line(format!("/sys/module/{name}/refcnt")).and_then(|t| t.parse::<i64>().ok());
-    if count() == Some(0) {
+    if found.refcount <= 0 {
         return Ok(found);
     }
     report

@@ -136,11 +136,26 @@ fn denied(error: &io::Error) -> String {
     }
 }
 
-/// Answers who keeps the module loaded; none when it is not loaded.
+/// Answers who keeps the module loaded; none when it is not loaded. An answer whose count
+/// moved while it was looked for is looked for again, a few times.
 ///
 /// # Errors
 /// When not even /proc/modules can be read.
 pub fn why(name: &str) -> io::Result<Option<Why>> {
+    let mut answer = look(name)?;
+    for _ in 0..2 {
+        let Some(why) = &answer else { break };
+        let path = format!("/sys/module/{}/refcnt", why.module);
+        let now = proc::line(path).and_then(|text| text.parse().ok());
+        if now.is_none_or(|now: i64| now == why.refcount) {
+            break;
+        }
+        answer = look(name)?;
+    }
+    Ok(answer)
+}
+
+fn look(name: &str) -> io::Result<Option<Why>> {
     let Some(module) = proc::module(name)? else {
         return Ok(None);
     };
