@@ -171,6 +171,25 @@ fn has_exit(ko: &Path) -> std::io::Result<bool> {
         .any(|l| l.ends_with(" cleanup_module")))
 }
 
+/// What a module says in its .modinfo that it depends on.
+fn depends(ko: &Path) -> std::io::Result<Vec<String>> {
+    let bytes = fs::read(ko)?;
+    let key = b"depends=";
+    let Some(at) = bytes.windows(key.len()).position(|w| w == key) else {
+        return Ok(Vec::new());
+    };
+    let value: Vec<u8> = bytes[at + key.len()..]
+        .iter()
+        .copied()
+        .take_while(|b| *b != 0)
+        .collect();
+    Ok(String::from_utf8_lossy(&value)
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
+
 /// Compares a rehearsal of a module with a row of the table.
 pub fn compare(row: &Row, has_exit: bool, report: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -211,7 +230,15 @@ pub fn all(lkm: &Path, built: &Path) -> Result<Tally, Box<dyn std::error::Error>
             continue;
         }
         let mut command = Command::new(lkm);
-        command.args(["rehearse", "--once", "--json"]).arg(&ko);
+        command.args(["rehearse", "--once", "--json"]);
+        for name in depends(&ko)? {
+            let needed = built.join(format!("{name}.ko"));
+            // Others are the kernel's own modules, which these tests do without.
+            if needed.is_file() {
+                command.arg("--with").arg(needed);
+            }
+        }
+        command.arg(&ko);
         let ran = rehearse::bounded(&mut command, LIMIT)?;
         let wrong = match serde_json::from_str::<Value>(&ran.stdout) {
             Ok(report) => compare(row, has_exit(&ko)?, &report),
