@@ -67,10 +67,19 @@ chains! {
     register_lsm_notifier unregister_lsm_notifier "lsm";
     mce_register_decode_chain mce_unregister_decode_chain "mce";
     register_vmap_purge_notifier unregister_vmap_purge_notifier "vmap purge";
+    netlink_register_notifier netlink_unregister_notifier "netlink";
+    register_dcbevent_notifier unregister_dcbevent_notifier "dcbevent";
+    register_blocking_lsm_notifier unregister_blocking_lsm_notifier "lsm blocking";
+    register_inet6addr_validator_notifier unregister_inet6addr_validator_notifier "inet6addr validator";
+    register_random_vmfork_notifier unregister_random_vmfork_notifier "random vmfork";
+    register_xenstore_notifier unregister_xenstore_notifier "xenstore";
+    pvclock_gtod_register_notifier pvclock_gtod_unregister_notifier "pvclock gtod";
+    cpufreq_register_notifier cpufreq_unregister_notifier "cpufreq";
     power_supply_reg_notifier power_supply_unreg_notifier "power supply";
 }
 
 const CHAINS: &[Row] = &[
+    behaves("call_netdevice_notifiers", call_netdevice_notifiers),
     behaves("register_netdevice_notifier", register_netdevice_notifier)
         .acquires("netdevice notifier", Key::Arg(0), When::Zero)
         .sleeps(),
@@ -122,6 +131,13 @@ fn loopback(cx: &mut Cx) -> R<u64> {
         cx.notifiers.loopback = info;
     }
     Ok(cx.notifiers.loopback)
+}
+
+fn call_netdevice_notifiers(cx: &mut Cx, c: &Call) -> R {
+    let head = own_head(cx, "netdevice")?;
+    let info = crate::mm::kernel_object(cx, 64)?;
+    cx.w64(info, c.a[1])?;
+    Ok(u64::from(call(cx, head, c.a[0], info)?.0))
 }
 
 /// Registers, and tells the newcomer of the devices that are there; it may refuse.

@@ -225,6 +225,8 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::locking::spinlock::ROWS,
         crate::locking::rwlock::ROWS,
         crate::locking::percpu::ROWS,
+        crate::locking::dec::ROWS,
+        crate::irq::more::ROWS,
         crate::sched::waitqueue::ROWS,
         crate::sched::bitwait::ROWS,
         crate::sched::swait::ROWS,

@@ -2,6 +2,7 @@
 //! themselves are the guest's (headers read some of them inline); owners of what has no owner word, and the
 //! queues of waiters, are reached by calls alone and kept here.
 
+pub(crate) mod dec;
 pub(crate) mod mutex;
 pub(crate) mod percpu;
 pub(crate) mod rtmutex;
@@ -57,6 +58,7 @@ pub struct State {
     seen: Map<(u64, u64, u64), u32>,
     events: u32,
     told: Set<(&'static str, u64)>,
+    own: dec::Own,
 }
 
 fn event(cx: &mut Cx, op: LockOp, kind: &'static str, key: u64, tid: Tid, site: Site) {

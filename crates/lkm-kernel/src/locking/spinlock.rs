@@ -108,7 +108,7 @@ pub(super) fn spin(
 }
 
 /// Takes the word; the context has been entered.
-fn acquire(cx: &mut Cx, key: u64, function: &'static str) -> R<()> {
+pub(super) fn acquire(cx: &mut Cx, key: u64, function: &'static str) -> R<()> {
     let word = cx.r32(key)?;
     if word == 0x5a5a_5a5a && first_time(cx, "uninitialised", key) {
         trace::misuse(cx, "uninitialised", KIND, key, function);
@@ -120,7 +120,7 @@ fn acquire(cx: &mut Cx, key: u64, function: &'static str) -> R<()> {
     Ok(())
 }
 
-fn release(cx: &mut Cx, key: u64, function: &'static str) -> R<()> {
+pub(super) fn release(cx: &mut Cx, key: u64, function: &'static str) -> R<()> {
     if cx.r32(key)? == 0 {
         trace::misuse(cx, "unlock-unlocked", KIND, key, function);
     } else {

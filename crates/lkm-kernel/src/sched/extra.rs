@@ -14,6 +14,15 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("schedule_hrtimeout", schedule_hrtimeout).sleeps(),
     behaves("schedule_hrtimeout_range", schedule_hrtimeout_range).sleeps(),
     behaves("schedule_hrtimeout_range_clock", schedule_hrtimeout_range).sleeps(),
+    behaves("flush_signals", flush_signals),
+    behaves("single_task_running", single_task_running),
+    behaves("finish_rcuwait", finish_rcuwait),
+    behaves("__cpuhp_setup_state", cpuhp_setup_state).sleeps(),
+    behaves("__cpuhp_setup_state_cpuslocked", cpuhp_setup_state).sleeps(),
+    behaves("__cpuhp_remove_state", cpuhp_remove_state).sleeps(),
+    behaves("__cpuhp_remove_state_cpuslocked", cpuhp_remove_state).sleeps(),
+    behaves("__cpuhp_state_add_instance", nothing).sleeps(),
+    behaves("__cpuhp_state_remove_instance", nothing).sleeps(),
     behaves("set_user_nice", nothing),
     behaves("sched_set_fifo", nothing),
     behaves("sched_set_fifo_low", nothing),
@@ -185,4 +194,67 @@ fn stop_machine(cx: &mut Cx, c: &Call) -> R {
     let result = call_here(cx, func, &[data]);
     context::add(cx, -1);
     Ok(i64::from(result as i32) as u64)
+}
+
+fn flush_signals(cx: &mut Cx, c: &Call) -> R {
+    if let Some(tid) = sched::by_struct(cx, c.a[0]) {
+        cx.sched.tasks[tid as usize].signals = 0;
+    }
+    let at = c.a[0] + cx.off.task_thread_info_flags;
+    let flags = cx.r64(at)?;
+    cx.w64(at, flags & !(1 << 2))?;
+    Ok(0)
+}
+
+fn single_task_running(cx: &mut Cx, _: &Call) -> R {
+    Ok(u64::from(!sched::others_wait(cx)))
+}
+
+fn finish_rcuwait(cx: &mut Cx, c: &Call) -> R {
+    cx.w64(c.a[0], 0)?;
+    sched::set_state(cx, sched::RUNNING)?;
+    Ok(0)
+}
+
+/// CPUHP_BP_PREPARE_DYN and CPUHP_AP_ONLINE_DYN with their ends, as include/linux/cpuhotplug.h of 6.1 has
+/// them: they ask for a state of one's own, whose number is the answer.
+const DYNAMIC: [std::ops::Range<i32>; 2] = [70..91, 201..232];
+
+/// (state, name, invoke, startup, teardown, multi): startup runs for the one CPU that is up.
+fn cpuhp_setup_state(cx: &mut Cx, c: &Call) -> R {
+    let [state, name, invoke, startup, teardown, multi] = c.a;
+    let asked = state as i32;
+    let mut number = asked;
+    while cx.sched.hotplug.contains_key(&number) {
+        if !DYNAMIC.iter().any(|range| range.contains(&asked)) {
+            return Ok(neg(errno::EBUSY));
+        }
+        number += 1;
+    }
+    if invoke as u8 != 0 && startup != 0 && multi as u8 == 0 {
+        let result = cx.call_guest(startup, &[0]) as i32;
+        if result != 0 {
+            return Ok(i64::from(result) as u64);
+        }
+    }
+    cx.sched.hotplug.insert(number, teardown);
+    let title = cx.text(name).unwrap_or_default();
+    let function = if startup != 0 { startup } else { teardown };
+    crate::audit::arm(cx, "cpu hotplug state", number as u64, function, &title);
+    // A state of one's own is answered by its number, a fixed one by 0.
+    Ok(if DYNAMIC.iter().any(|range| range.contains(&asked)) {
+        number as u64
+    } else {
+        0
+    })
+}
+
+fn cpuhp_remove_state(cx: &mut Cx, c: &Call) -> R {
+    let number = c.a[0] as i32;
+    let teardown = cx.sched.hotplug.remove(&number).unwrap_or(0);
+    crate::audit::disarm(cx, "cpu hotplug state", number as u64);
+    if c.a[1] as u8 != 0 && teardown != 0 {
+        cx.call_guest(teardown, &[0]);
+    }
+    Ok(0)
 }

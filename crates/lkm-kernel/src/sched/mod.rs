@@ -121,6 +121,8 @@ pub struct State {
     pub switches: u64,
     /// Interrupt context is in the middle of a callback (which may have blocked, against the rules).
     pub in_irq: bool,
+    /// CPU hotplug states that were set up, with their teardown functions.
+    hotplug: Map<i32, u64>,
 }
 
 /// Most tasks in a run.
