@@ -162,10 +162,22 @@ pub fn unload(args: Vec<OsString>) -> ExitCode {
             Ok(Some(Long("like"))) => parser.value().map(|v| options.like = Some(v.into())),
             Ok(Some(Long("emit"))) => parser.value().map(|v| options.emit = Some(v.into())),
             Ok(Some(Long(flag))) => match flag {
-                "holders" => Ok(options.holders = true),
-                "force" => Ok(options.force = true),
-                "yes" => Ok(options.yes = true),
-                "accept-leftovers" => Ok(options.accept_leftovers = true),
+                "holders" => {
+                    let _: () = options.holders = true;
+                    Ok(())
+                }
+                "force" => {
+                    let _: () = options.force = true;
+                    Ok(())
+                }
+                "yes" => {
+                    let _: () = options.yes = true;
+                    Ok(())
+                }
+                "accept-leftovers" => {
+                    let _: () = options.accept_leftovers = true;
+                    Ok(())
+                }
                 _ => Err(Long(flag).unexpected()),
             },
             Ok(Some(other)) => Err(other.unexpected()),

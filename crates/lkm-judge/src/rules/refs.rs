@@ -161,8 +161,8 @@ fn pins_others(case: &mut Case<'_, '_>) {
             let like = |o: &&RefChange<'_>| o.module == change.module && change.key == 0;
             let found = open
                 .iter()
-                .rposition(|o| same(o))
-                .or_else(|| open.iter().rposition(|o| like(o)));
+                .rposition(same)
+                .or_else(|| open.iter().rposition(like));
             if let Some(index) = found {
                 open.remove(index);
             }

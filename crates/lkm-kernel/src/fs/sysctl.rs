@@ -256,11 +256,12 @@ fn get(cx: &Cx, at: u64, e: Element) -> R<i128> {
 }
 
 fn put(cx: &Cx, at: u64, e: Element, v: i128) -> R<()> {
-    Ok(match e.size {
+    let _: () = match e.size {
         1 => cx.w8(at, v as u8)?,
         4 => cx.w32(at, v as u32)?,
         _ => cx.w64(at, v as u64)?,
-    })
+    };
+    Ok(())
 }
 
 fn limits(cx: &Cx, entry: u64, e: Element) -> R<(i128, i128)> {

@@ -38,7 +38,7 @@ pub(crate) fn escape(bytes: &[u8], flags: u32, only: &[u8]) -> Vec<u8> {
         let listed = only.contains(&byte) || (!only.is_empty() && byte == 0);
         let (ascii, printable) = (byte < 0x80, ctype::is_print(byte));
         let exempt = append && listed;
-        let passes = (!(append || listed) && !only.is_empty())
+        let passes = !(append || listed || only.is_empty())
             || (!exempt
                 && ((flags & NAP != 0 && ascii && printable)
                     || (flags & NP != 0 && printable)
@@ -228,7 +228,7 @@ pub(crate) fn size_text(size: u64, block: u64, binary: bool) -> String {
             places += 1;
         }
         if binary {
-            remainder = remainder * 1000 >> 10;
+            remainder = (remainder * 1000) >> 10;
         }
         remainder += [500, 50, 5, 0][places];
         if remainder >= 1000 {

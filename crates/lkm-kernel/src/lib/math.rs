@@ -91,12 +91,9 @@ fn rational(cx: &mut Cx, c: &Call) -> R {
             d0.wrapping_add(a.wrapping_mul(d1)),
         );
         if n2 > max_n || d2 > max_d {
-            let mut t = u64::MAX;
-            if d1 != 0 {
-                t = max_d.wrapping_sub(d0) / d1;
-            }
-            if n1 != 0 {
-                t = t.min(max_n.wrapping_sub(n0) / n1);
+            let mut t = max_d.wrapping_sub(d0).checked_div(d1).unwrap_or(u64::MAX);
+            if let Some(limit) = max_n.wrapping_sub(n0).checked_div(n1) {
+                t = t.min(limit);
             }
             if d1 == 0
                 || 2 * t > a

@@ -103,7 +103,11 @@ fn get_below(cx: &mut Cx, c: &Call) -> R {
     let limit = c.a[0] & 0xffff_ffff;
     let word = next(cx) >> 32;
     // A ceiling of 0 means the whole range.
-    Ok(if limit == 0 { word } else { word * limit >> 32 })
+    Ok(if limit == 0 {
+        word
+    } else {
+        (word * limit) >> 32
+    })
 }
 
 fn yes(_: &mut Cx, _: &Call) -> R {

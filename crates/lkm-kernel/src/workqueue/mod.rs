@@ -126,7 +126,7 @@ fn add(cx: &mut Cx, addr: u64, name: String, max_active: usize, unbound: bool, s
 /// The queue at an address; a freed one faults as its memory does.
 fn queue_at(cx: &Cx, wq: u64) -> R<usize> {
     cx.r64(wq)?;
-    cx.workqueues.by_addr.get(&wq).copied().ok_or_else(|| {
+    cx.workqueues.by_addr.get(&wq).copied().ok_or({
         Stop::Fault(lkm_machine::Fault {
             addr: wq,
             write: false,
