@@ -197,7 +197,7 @@ pub struct Ledger<'t> {
     pub files: Vec<FileEvent<'t>>,
     pub called: BTreeMap<&'t str, Class>,
     /// Variables of the kernel's that read as zeros here.
-    pub zeros: Vec<&'t str>,
+    pub zeros: Vec<(&'t str, u64, u64)>,
     /// Calls answered by prototype: step, function, life that called.
     pub stubs: Vec<(usize, &'t str, Option<usize>)>,
     pub locks: Locks<'t>,
@@ -244,6 +244,13 @@ impl<'t> Ledger<'t> {
     pub fn at_address(&self, addr: u64) -> Option<usize> {
         let (_, &(end, life)) = self.map.range(..=addr).next_back()?;
         (addr < end).then_some(life)
+    }
+
+    /// Whether an address lies in a variable that boot would have initialised.
+    pub fn in_zeros(&self, addr: u64) -> bool {
+        self.zeros
+            .iter()
+            .any(|(_, at, size)| addr >= *at && addr - at < *size)
     }
 
     /// Whether a kernel function that was called has no model.

@@ -153,7 +153,11 @@ impl<'t> Ledger<'t> {
             Event::Called { function, class } => {
                 self.called.insert(function, *class);
             }
-            Event::Data { name, .. } => self.zeros.push(name),
+            Event::Data {
+                name,
+                address,
+                size,
+            } => self.zeros.push((name, *address, *size)),
             Event::End { how, detail, .. } => self.end = Some((*how, detail)),
             other => self.apply_placed(step, other),
         }

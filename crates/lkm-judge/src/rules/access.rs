@@ -92,7 +92,7 @@ fn placed(case: &Case<'_, '_>, fault: &Fault<'_>, rule: &'static str) -> Draft {
     case.doubt(&mut draft);
     // What was read from such a variable would have been something else on a kernel that has booted.
     if draft.confidence == Confidence::High
-        && let Some(name) = case.ledger.zeros.first()
+        && let Some((name, ..)) = case.ledger.zeros.first()
     {
         draft.confidence = Confidence::Low;
         draft.through = Some(format!("the variable {name}"));

@@ -299,6 +299,7 @@ fn silent_hang(case: &mut Case<'_, '_>) {
         let mut draft = case.draft("unload-hangs", &at);
         draft.message = "exit did not return".to_owned();
         draft.root = root;
+        case.doubt(&mut draft);
         case.push(draft);
     }
 }

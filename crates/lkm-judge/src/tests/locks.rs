@@ -120,6 +120,26 @@ fn a_mutex_handed_to_another_task_is_one_mistake() {
 }
 
 #[test]
+fn a_lock_of_the_kernels_own_is_not_the_modules_to_initialise() {
+    let with = |address: u64| {
+        Build::new()
+            .with(lkm_trace::Event::Data {
+                name: "pernet_ops_rwsem".into(),
+                address,
+                size: 64,
+            })
+            .load()
+            .misuse("uninitialised", A + 8, "down_write", "demo_init")
+            .init_returns(0)
+            .exit()
+            .gone()
+            .judge()
+    };
+    assert_eq!(with(A).verdict, Verdict::Clean);
+    assert_eq!(roots(&with(B)), ["mutex-misuse"]);
+}
+
+#[test]
 fn sleeping_names_the_lock_that_forbids_it() {
     let report = Build::new()
         .load()
