@@ -258,6 +258,15 @@ offsets! {
         resource_start = "resource"."start" or 0;
         resource_end = "resource"."end" or 8;
         resource_flags = "resource"."flags" or 24;
+        xarray_flags = "xarray"."xa_flags" or 4;
+        xarray_head = "xarray"."xa_head" or 8;
+        idr_base = "idr"."idr_base" or 16;
+        idr_next = "idr"."idr_next" or 20;
+        page_compound_head = "page"."compound_head" or 8;
+        page_mapcount = "page"."_mapcount" or 48;
+        page_refcount = "page"."_refcount" or 52;
+        percpu_counter_count = "percpu_counter"."count" or 8;
+        percpu_counter_counters = "percpu_counter"."counters" or 32;
         mutex_owner = "mutex"."owner" or 0;
         mutex_wait_list = "mutex"."wait_list" or 16;
         ww_mutex_ctx = "ww_mutex"."ctx" or 32;

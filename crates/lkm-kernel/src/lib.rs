@@ -13,6 +13,7 @@ pub mod exports;
 pub mod fs;
 pub mod hash;
 mod irq;
+mod jump_label;
 pub mod kthread;
 mod kthread_worker;
 pub mod layout;
@@ -71,7 +72,11 @@ pub struct Kernel {
     guard: mm::guard::State,
     slab: mm::slab::State,
     swnode: swnode::State,
+    pages: mm::pages::State,
+    percpu: mm::percpu::State,
+    mempool: mm::mempool::State,
     random: lib::random::State,
+    xarray: lib::xarray::State,
     kthread: kthread::State,
     /// The module subsystem.
     pub modules: module::State,

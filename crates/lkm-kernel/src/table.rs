@@ -251,6 +251,10 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::printk::dev::ROWS,
         crate::printk::sprintf::ROWS,
         crate::swnode::ROWS,
+        crate::mm::pages::ROWS,
+        crate::mm::percpu::ROWS,
+        crate::mm::mempool::ROWS,
+        crate::jump_label::ROWS,
     ];
     all.extend(crate::lib::ROWS);
     all

@@ -7,6 +7,7 @@ pub(crate) mod ctype;
 pub(crate) mod escape;
 mod find_bit;
 pub(crate) mod hexdump;
+mod idr;
 mod kstrtox;
 mod math;
 pub(crate) mod number;
@@ -17,6 +18,7 @@ pub(crate) mod siphash;
 mod sort;
 pub(crate) mod string;
 mod uuid;
+pub(crate) mod xarray;
 
 use crate::Cx;
 use crate::abi::R;
@@ -38,6 +40,8 @@ pub(crate) const ROWS: &[&[Row]] = &[
     sort::ROWS,
     string::ROWS,
     uuid::ROWS,
+    xarray::ROWS,
+    idr::ROWS,
 ];
 
 /// Longest string that library functions follow.

@@ -1,6 +1,9 @@
 //! Memory: guarded allocations, slab, task structures (mm/).
 
 pub mod guard;
+pub(crate) mod mempool;
+pub(crate) mod pages;
+pub(crate) mod percpu;
 pub mod slab;
 pub mod task_struct;
 pub mod uaccess;

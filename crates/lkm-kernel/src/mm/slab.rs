@@ -50,10 +50,23 @@ pub(crate) const ROWS: &[Row] = &[
         .acquires("slab", RET, PTR)
         .fails(Fails::Null)
         .sleeps_gfp(1),
+    behaves("kmem_cache_alloc_lru", kmem_cache_alloc_lru)
+        .acquires("slab", RET, PTR)
+        .fails(Fails::Null)
+        .sleeps_gfp(2),
+    behaves("kmem_cache_alloc_bulk", alloc_bulk)
+        .fails(Fails::False)
+        .sleeps_gfp(1),
+    behaves("kmem_cache_free_bulk", free_bulk),
     behaves("kmem_cache_free", kmem_cache_free),
     behaves("kmem_cache_size", kmem_cache_size),
     behaves("kmem_cache_shrink", kmem_cache_shrink),
 ];
+
+/// A row of a function that gives an object which kfree() takes back.
+pub(crate) const fn object_row(name: &'static str, fun: crate::abi::Fun, gfp: u8) -> Row {
+    kmalloc_row(name, fun, gfp)
+}
 
 const GFP_ZERO: u64 = 0x100;
 const ZERO_SIZE_PTR: u64 = 16;
@@ -84,6 +97,17 @@ pub fn alloc(cx: &mut Cx, size: u64, gfp: u64) -> R {
         return Ok(ZERO_SIZE_PTR);
     }
     if size > KMALLOC_MAX {
+        return Ok(0);
+    }
+    alloc_any(cx, size, gfp)
+}
+
+/// The same without the limit of kmalloc: kvmalloc falls back to vmalloc.
+pub fn alloc_any(cx: &mut Cx, size: u64, gfp: u64) -> R {
+    if size == 0 {
+        return Ok(ZERO_SIZE_PTR);
+    }
+    if size > i32::MAX as u64 {
         return Ok(0);
     }
     let align = if size.is_power_of_two() {
@@ -289,20 +313,56 @@ fn kmem_cache_destroy(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
-fn kmem_cache_alloc(cx: &mut Cx, c: &Call) -> R {
-    let Some(cache) = cx.slab.caches.get(&c.a[0]).cloned() else {
-        cx.r64(c.a[0])?;
+/// An object of the cache at `cache`; 0 when there is no memory.
+pub(crate) fn from_cache(cx: &mut Cx, at: u64, gfp: u64) -> R {
+    let Some(cache) = cx.slab.caches.get(&at).cloned() else {
+        cx.r64(at)?;
         return Ok(0);
     };
-    let Some(addr) = guard::alloc(cx, cache.size.max(1), cache.align, c.a[1] & GFP_ZERO != 0)
-    else {
+    let Some(addr) = guard::alloc(cx, cache.size.max(1), cache.align, gfp & GFP_ZERO != 0) else {
         return Ok(0);
     };
-    cx.slab.live.insert(addr, c.a[0]);
+    cx.slab.live.insert(addr, at);
     if cache.ctor != 0 {
         cx.call_guest(cache.ctor, &[addr]);
     }
     Ok(addr)
+}
+
+fn kmem_cache_alloc(cx: &mut Cx, c: &Call) -> R {
+    from_cache(cx, c.a[0], c.a[1])
+}
+
+fn kmem_cache_alloc_lru(cx: &mut Cx, c: &Call) -> R {
+    from_cache(cx, c.a[0], c.a[2])
+}
+
+/// kmem_cache_alloc_bulk(cache, gfp, count, array): all or none.
+fn alloc_bulk(cx: &mut Cx, c: &Call) -> R {
+    let [at, gfp, count, array, ..] = c.a;
+    let name = "kmem_cache_alloc_bulk";
+    for index in 0..count {
+        let object = from_cache(cx, at, gfp)?;
+        if object == 0 {
+            for done in 0..index {
+                let object = cx.r64(array + done * 8)?;
+                free(cx, object, name)?;
+            }
+            return Ok(0);
+        }
+        let size = guard::block_at(cx, object).map_or(0, |b| b.size);
+        super::pages::acquired(cx, "slab", object, size, name);
+        cx.w64(array + index * 8, object)?;
+    }
+    Ok(count)
+}
+
+fn free_bulk(cx: &mut Cx, c: &Call) -> R {
+    for index in 0..c.a[1] {
+        let object = cx.r64(c.a[2] + index * 8)?;
+        free(cx, object, "kmem_cache_free_bulk")?;
+    }
+    Ok(0)
 }
 
 fn kmem_cache_free(cx: &mut Cx, c: &Call) -> R {

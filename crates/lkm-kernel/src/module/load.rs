@@ -296,6 +296,7 @@ fn formed(
     register_exports(cx, index);
     protect_images(cx, index, layout);
     super::set_state(cx, index, COMING)?;
+    crate::jump_label::module_coming(cx, index)?;
     announce(cx, index);
     super::enter_phase(cx, index, Phase::Load);
     refs::tell_init_hold(cx, index)?;
