@@ -31,6 +31,7 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("radix_tree_tag_set", radix_tag_set),
     behaves("radix_tree_tag_clear", radix_tag_clear),
     behaves("radix_tree_tag_get", radix_tag_get),
+    behaves("radix_tree_tagged", radix_tagged),
 ];
 
 const INT_MAX: u64 = i32::MAX as u64;
@@ -305,4 +306,9 @@ fn radix_tag_clear(cx: &mut Cx, c: &Call) -> R {
 fn radix_tag_get(cx: &mut Cx, c: &Call) -> R {
     let tag = c.a[2] & 0xffff_ffff;
     Ok(u64::from(xa::marked(cx, c.a[0], c.a[1], tag)?))
+}
+
+/// Whether any entry of a root has a tag.
+fn radix_tagged(cx: &mut Cx, c: &Call) -> R {
+    Ok(u64::from(xa::any_marked(cx, c.a[0], c.a[1] as u32)?))
 }

@@ -9,6 +9,7 @@ mod find_bit;
 pub(crate) mod hexdump;
 mod idr;
 mod kstrtox;
+mod llist;
 mod math;
 pub(crate) mod number;
 mod parser;
@@ -42,6 +43,7 @@ pub(crate) const ROWS: &[&[Row]] = &[
     uuid::ROWS,
     xarray::ROWS,
     idr::ROWS,
+    llist::ROWS,
 ];
 
 /// Longest string that library functions follow.

@@ -345,6 +345,11 @@ pub(super) fn mark(cx: &mut Cx, xa: u64, index: u64, mark: u64, on: bool) -> R<b
     Ok(true)
 }
 
+/// Whether the root says that an entry has the mark.
+pub(super) fn any_marked(cx: &Cx, xa: u64, mark: u32) -> R<bool> {
+    Ok(mark < 3 && flags(cx, xa)? >> (MARK_SHIFT + mark) & 1 != 0)
+}
+
 fn xa_get_mark(cx: &mut Cx, c: &Call) -> R {
     Ok(u64::from(marked(cx, c.a[0], c.a[1], c.a[2] & 0xffff_ffff)?))
 }
