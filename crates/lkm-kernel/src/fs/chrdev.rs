@@ -414,14 +414,13 @@ pub fn add_node(cx: &mut Cx, name: &str, dev: u32) {
     cx.chrdev.nodes.insert(name.to_owned(), dev);
 }
 
-/// devtmpfs: the node goes, and its inode with it when nothing has it open.
+/// devtmpfs: the node goes; its inode stays as long as a file is open on it.
 pub fn remove_node(cx: &mut Cx, name: &str) -> R<()> {
     if let Some(dev) = cx.chrdev.nodes.remove(name)
-        && let Some(&inode) = cx.chrdev.inodes.get(&dev)
-        && cx.r64(inode + cx.off.inode_i_cdev)? == 0
+        && !cx.chrdev.nodes.values().any(|&other| other == dev)
+        && let Some(inode) = cx.chrdev.inodes.remove(&dev)
     {
-        cx.chrdev.inodes.remove(&dev);
-        mm::kfree(cx, inode);
+        files::put_inode(cx, inode)?;
     }
     Ok(())
 }

@@ -58,8 +58,8 @@ pub struct Open {
     pub backing: Backing,
     /// A number of the backing's own (a node, a major).
     pub data: u64,
-    /// Structure memory that goes with the file: inode (unless shared) and dentry.
-    inode: Option<u64>,
+    /// Structure memory that goes with the file: a reference on its inode, and its dentry.
+    inode: u64,
     dentry: u64,
     /// Address of the f_op its open ended with: whose owner its last put gives back.
     counted: bool,
@@ -125,9 +125,14 @@ pub fn new_inode(cx: &mut Cx, mode: u32, rdev: u32) -> R<u64> {
 /// A file with one reference. Its open method has not run and it is in no table.
 pub fn new_file(cx: &mut Cx, new: &NewFile<'_>) -> R<u64> {
     let off = cx.off;
-    let (inode, own) = match new.inode {
-        0 => (new_inode(cx, new.mode, new.rdev)?, true),
-        inode => (inode, false),
+    let inode = match new.inode {
+        0 => new_inode(cx, new.mode, new.rdev)?,
+        inode => {
+            let at = inode + off.inode_i_count;
+            let count = cx.r32(at)?;
+            cx.w32(at, count.wrapping_add(1))?;
+            inode
+        }
     };
     let dentry = mm::kalloc(cx, off.dentry_size)?;
     cx.w64(dentry + off.dentry_d_inode, inode)?;
@@ -156,7 +161,7 @@ pub fn new_file(cx: &mut Cx, new: &NewFile<'_>) -> R<u64> {
         what: new.what.to_owned(),
         backing: new.backing,
         data: new.data,
-        inode: own.then_some(inode),
+        inode,
         dentry,
         counted: false,
     };
@@ -210,10 +215,23 @@ fn free(cx: &mut Cx, file: u64) -> R<()> {
     let name = cx.r64(open.dentry + cx.off.dentry_d_name + 8)?;
     mm::kfree(cx, name);
     mm::kfree(cx, open.dentry);
-    if let Some(inode) = open.inode {
-        mm::kfree(cx, inode);
-    }
     mm::kfree(cx, file);
+    put_inode(cx, open.inode)
+}
+
+/// iput: the last reference forgets the inode's cdev (cd_forget) and frees it.
+pub(crate) fn put_inode(cx: &mut Cx, inode: u64) -> R<()> {
+    let at = inode + cx.off.inode_i_count;
+    let count = cx.r32(at)?;
+    cx.w32(at, count.wrapping_sub(1))?;
+    if count != 1 {
+        return Ok(());
+    }
+    let mode = u32::from(cx.r16(inode + cx.off.inode_i_mode)?);
+    if mode & 0o170_000 == S_IFCHR && cx.r64(inode + cx.off.inode_i_cdev)? != 0 {
+        crate::util::list_del_init(cx, inode + cx.off.inode_i_devices)?;
+    }
+    mm::kfree(cx, inode);
     Ok(())
 }
 
@@ -515,6 +533,11 @@ pub fn exit_files(cx: &mut Cx, tid: Tid) -> R<()> {
 
 /// A task ends: its file table goes, and what it put last is released.
 pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) -> R<()> {
-    exit_files(cx, tid)?;
-    end_of_call(cx)
+    let ended = exit_files(cx, tid).and_then(|()| end_of_call(cx));
+    if let Err(stop) = ended {
+        // The kernel itself followed a bad pointer (operations in a module that has gone): an oops within
+        // the exit. Each file was taken out first, so that the second pass goes on behind it.
+        crate::traps::kernel_oops(cx, stop, None);
+    }
+    Ok(())
 }
