@@ -475,3 +475,42 @@ fn static_nodes() {
     );
     assert_eq!(nodes("-f colour").2, 1);
 }
+
+#[test]
+fn graph_draws_each_need_once() {
+    let (fs, k, host) = (tree(), FakeKernel::default(), FakeHost::default());
+    let draw = |args: &str| {
+        let args: Vec<Vec<u8>> = args.split_whitespace().map(|w| w.into()).collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let argv0 = b"graph".to_vec();
+        let mut world = lkm_tree::tools::World {
+            fs: &fs,
+            kernel: &k,
+            host: &host,
+            out: &mut out,
+            err: &mut err,
+            argv0,
+        };
+        let code = lkm_tree::tools::graph::run(&mut world, &args);
+        (
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+            code,
+        )
+    };
+    let (dot, err, code) = draw("c");
+    assert_eq!((err.as_str(), code), ("", 0));
+    for edge in [
+        "\"c\" -> \"b\";",
+        "\"b\" -> \"a\";",
+        "\"c\" -> \"d\" [style=dashed];",
+    ] {
+        assert!(dot.contains(edge), "{edge}: {dot}");
+    }
+    assert!(!dot.contains("\"c\" -> \"a\""), "b brings a along: {dot}");
+    assert!(draw("--svg --all").0.starts_with("<svg "));
+    assert_eq!(draw("-o /out.svg c").2, 0);
+    let file = lkm_tree::fs::Files::read(&fs, b"/out.svg", 1 << 20).unwrap();
+    assert!(file.ends_with(b"</svg>\n"));
+    assert_eq!(draw("nowhere").2, 1);
+}
