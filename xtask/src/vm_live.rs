@@ -34,6 +34,10 @@ const GROUPS: &[Group] = &[
         cpus: 2,
     },
     Group {
+        name: "tools",
+        cpus: 1,
+    },
+    Group {
         name: "denied",
         cpus: 1,
     },
