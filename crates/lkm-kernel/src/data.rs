@@ -169,6 +169,7 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
                 crate::drivers::resource::variable,
                 crate::fs::sysfs::variable,
                 crate::fs::sysctl::variable,
+                crate::net::variable,
                 crate::workqueue::variable,
                 crate::notifier::variable,
             ] {

@@ -120,7 +120,7 @@ pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) -> R<()> {
 }
 
 /// Stores the value that kthread_stop will return.
-fn set_result(cx: &mut Cx, value: i64) {
+pub(crate) fn set_result(cx: &mut Cx, value: i64) {
     let tid = sched::current_tid(cx);
     let ts = cx.sched.tasks[tid as usize].ts;
     if let Some(k) = cx.kthread.threads.get_mut(&ts) {
@@ -169,6 +169,21 @@ fn stop_freed(cx: &mut Cx, ts: u64, function: &'static str) -> R {
     }))
 }
 
+/// A stop of a task_struct that is another task's by now: told when the caller's module did not make that one.
+fn wrong_task(cx: &mut Cx, ts: u64, function: &'static str) {
+    let Some(tid) = sched::by_struct(cx, ts) else {
+        return;
+    };
+    let module = |cx: &Cx, pc: u64| crate::module::find_by_addr(cx, pc);
+    let caller = module(cx, trace::site(cx).pc);
+    let task = &cx.sched.tasks[tid as usize];
+    if task.maker != 0 && module(cx, task.maker) == caller {
+        return;
+    }
+    let detail = format!("wrong task stopped: the structure is {}'s now", task.comm);
+    trace::misuse(cx, "kthread-stop-exited", &detail, u64::from(tid), function);
+}
+
 /// kthread_stop.
 pub fn stop(cx: &mut Cx, ts: u64, function: &'static str) -> R {
     if is_err(ts) {
@@ -180,7 +195,9 @@ pub fn stop(cx: &mut Cx, ts: u64, function: &'static str) -> R {
             function,
         );
     }
-    if cx.kthread.freed.contains_key(&ts) {
+    if cx.sched.reused.contains(&ts) {
+        wrong_task(cx, ts, function);
+    } else if cx.kthread.freed.contains_key(&ts) {
         return stop_freed(cx, ts, function);
     }
     if !cx.kthread.threads.contains_key(&ts) {

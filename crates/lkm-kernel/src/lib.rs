@@ -10,6 +10,7 @@ pub mod context;
 mod data;
 pub mod drivers;
 pub mod exports;
+mod fork;
 pub mod fs;
 pub mod hash;
 mod irq;
@@ -23,6 +24,7 @@ mod lib;
 pub mod locking;
 pub mod mm;
 pub mod module;
+pub mod net;
 mod notifier;
 pub mod printk;
 pub mod profile;
@@ -36,6 +38,7 @@ mod table;
 pub mod time;
 pub mod trace;
 mod traps;
+pub mod umh;
 mod unwind;
 mod util;
 mod workqueue;
@@ -99,6 +102,12 @@ pub struct Kernel {
     misc: drivers::misc::State,
     input: drivers::input::State,
     resources: drivers::resource::State,
+    /// request_module.
+    pub kmod: module::kmod::State,
+    /// Programs that the kernel starts.
+    pub umh: umh::State,
+    net: net::State,
+    registered: Vec<trace::Registered>,
     audit: audit::State,
     locks: locking::State,
     timers: time::timer::State,

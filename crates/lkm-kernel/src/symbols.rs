@@ -218,6 +218,11 @@ pub fn name_at(cx: &Cx, addr: u64) -> Option<&'static str> {
         .map(|slot| slot.answer.name())
 }
 
+/// The row that declares a function.
+pub(crate) fn row(cx: &Cx, name: &str) -> Option<&'static Row> {
+    cx.symbols.rows.get(name).copied()
+}
+
 /// Whether a row or an alias of one declares the name.
 pub fn declared(cx: &Cx, name: &str) -> bool {
     cx.symbols.rows.contains_key(name) || table::ALIASES.iter().any(|(alias, _)| *alias == name)

@@ -25,8 +25,47 @@ impl Recorder {
     }
 }
 
+/// A registration that stands: the kernel's own short list, for a rescue.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// Kind, as the table has it.
+    pub kind: String,
+    /// Key.
+    pub key: u64,
+    /// The function that made it.
+    pub function: String,
+    /// Where in the guest.
+    pub pc: u64,
+}
+
+/// Keeps the list of registrations that a rescue can take back.
+fn keep(cx: &mut Cx, event: &Event) {
+    match event {
+        Event::Acquire {
+            kind,
+            key,
+            function,
+            site,
+            ..
+        } if crate::module::rescue::undo(kind).is_some() => {
+            let entry = Registered {
+                kind: kind.clone(),
+                key: *key,
+                function: function.clone(),
+                pc: site.pc,
+            };
+            cx.registered.push(entry);
+        }
+        Event::Release { kind, key, .. } => {
+            cx.registered.retain(|r| r.key != *key || r.kind != *kind);
+        }
+        _ => {}
+    }
+}
+
 /// Records an event.
 pub fn emit(cx: &mut Cx, event: Event) {
+    keep(cx, &event);
     let recorder = &mut cx.recorder;
     if recorder.full {
         return;

@@ -1,8 +1,13 @@
 //! `lkm lab SCRIPT`: drives the lab's kernel by a script (docs/lab-script.md) and checks its expectations.
 
+mod acts;
+mod force;
 mod kernel;
+pub(crate) mod modprobe;
+mod people;
 mod run;
 mod script;
+mod tell;
 
 use crate::rehearse::run::{Lab, release_of};
 use lkm_kernel::profile::Profile;
@@ -120,12 +125,17 @@ fn lab(options: &Options) -> Result<ExitCode, String> {
 fn read_files(lines: &[Line], directory: &Path) -> run::Files {
     let mut files = run::Files::new();
     for line in lines {
-        if let Command::Step(step) = &line.command
-            && let Some(name) = step.file()
-            && !files.contains_key(name)
-            && let Ok(bytes) = std::fs::read(directory.join(name))
-        {
-            files.insert(name.to_owned(), Rc::new(bytes));
+        let names: Vec<&str> = match &line.command {
+            Command::Step(step) => step.file().into_iter().collect(),
+            Command::Tree(names) => names.iter().map(String::as_str).collect(),
+            _ => continue,
+        };
+        for name in names {
+            if !files.contains_key(name)
+                && let Ok(bytes) = std::fs::read(directory.join(name))
+            {
+                files.insert(name.to_owned(), Rc::new(bytes));
+            }
         }
     }
     files
@@ -222,6 +232,14 @@ impl Done {
                 .then(|| format!("the output is {}", list(self.of("out").collect()))),
             Expect::Log(text) => (!self.of("log").any(|l| l.contains(text)))
                 .then(|| format!("the log has {}", list(self.of("log").collect()))),
+            Expect::Notes(texts) => {
+                let mut notes = self.of("note");
+                let missing = texts.iter().find(|text| !notes.any(|n| n.contains(*text)));
+                missing.map(|text| {
+                    let notes: Vec<&str> = self.of("note").collect();
+                    format!("no \"{text}\" in its place among {}", list(notes))
+                })
+            }
             Expect::Module { name, state, count } => {
                 let line = self.of("mod").find(|l| l.split(' ').next() == Some(name));
                 let got = line.map(|l| l.split(' ').collect::<Vec<_>>());
@@ -263,6 +281,9 @@ fn present(lines: &[Line], steps: &[Done], whole: bool) -> bool {
                     println!("$ {}", step.text);
                     for text in step.of("out") {
                         println!("{text}");
+                    }
+                    for text in step.of("note") {
+                        println!("  [lab] {text}");
                     }
                     for text in step.of("log") {
                         println!("  [log] {text}");

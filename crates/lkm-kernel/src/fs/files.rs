@@ -374,11 +374,12 @@ fn table_of(cx: &mut Cx, tid: Tid) -> usize {
 /// The module that an open file pins, by name.
 pub fn pinned(cx: &Cx, file: u64) -> Option<String> {
     let open = cx.files.open.get(&file)?;
-    if !open.counted {
-        return None;
-    }
-    let f_op = cx.r64(file + cx.off.file_f_op).ok()?;
-    let owner = cx.r64(f_op + cx.off.fops_owner).ok()?;
+    let owner = if open.counted {
+        let f_op = cx.r64(file + cx.off.file_f_op).ok()?;
+        cx.r64(f_op + cx.off.fops_owner).ok()?
+    } else {
+        crate::net::pinned(cx, file)
+    };
     let module = crate::module::by_struct(cx, owner)?;
     Some(cx.modules.list[module].name.clone())
 }

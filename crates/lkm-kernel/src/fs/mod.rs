@@ -5,6 +5,7 @@ pub mod debugfs;
 pub mod file_calls;
 pub mod files;
 pub mod filesystems;
+pub mod kernel_sysctl;
 pub mod open;
 pub mod ops;
 pub mod proc;

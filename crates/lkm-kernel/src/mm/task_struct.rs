@@ -6,8 +6,27 @@ use crate::sched::{self, Tid};
 use crate::{Cx, trace};
 use lkm_trace::Event;
 
+/// When the structure of a task that has ended goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reap {
+    /// After a grace period, and its memory is not used again: a late use faults.
+    #[default]
+    Soon,
+    /// Not within the run: the parent has not reaped it.
+    Delay,
+    /// At once.
+    Now,
+    /// At once, and the next task gets its memory.
+    Reuse,
+}
+
 /// A zeroed task_struct in guarded memory.
 pub fn alloc(cx: &mut Cx) -> R<u64> {
+    if let Some(ts) = cx.sched.reusable.pop() {
+        cx.fill(ts, 0, cx.off.task_size)?;
+        cx.sched.reused.insert(ts);
+        return Ok(ts);
+    }
     let size = cx.off.task_size;
     super::guard::alloc(cx, size, 64, true).ok_or_else(|| Stop::Bug("no memory for a task".into()))
 }
@@ -16,7 +35,12 @@ pub fn alloc(cx: &mut Cx) -> R<u64> {
 pub fn reap(cx: &mut Cx, tid: Tid) -> R<()> {
     let ts = cx.sched.tasks[tid as usize].ts;
     // The delay of the grace period, so that code that races with the end sees what it would see.
-    crate::time::at(cx, cx.clock.now + 20_000_000, reaped, ts, u64::from(tid));
+    let after = match cx.sched.reap {
+        Reap::Soon => 20_000_000,
+        Reap::Now | Reap::Reuse => 0,
+        Reap::Delay => return Ok(()),
+    };
+    crate::time::at(cx, cx.clock.now + after, reaped, ts, u64::from(tid));
     Ok(())
 }
 
@@ -37,6 +61,10 @@ pub fn free(cx: &mut Cx, ts: u64) -> R<()> {
         trace::emit(cx, Event::TaskFreed { tid, site });
         sched::forget_struct(cx, ts);
         crate::kthread::on_free(cx, ts);
+    }
+    if cx.sched.reap == Reap::Reuse {
+        cx.sched.reusable.push(ts);
+        return Ok(());
     }
     super::guard::free(cx, ts);
     Ok(())

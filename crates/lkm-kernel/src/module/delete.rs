@@ -1,6 +1,6 @@
 //! delete_module (kernel/module/main.c): the checks in their order, then the teardown.
 
-use super::{COMING, GOING, LIVE, UNFORMED, refs};
+use super::{COMING, GOING, LIVE, UNFORMED, refs, steps};
 use crate::abi::{R, errno::*};
 use crate::sched::wait::{wait_at, wake_at};
 use crate::{Cx, sched, trace};
@@ -17,7 +17,14 @@ pub fn delete_module(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
     if !cx.sched.tasks[tid as usize].capable || cx.modules.disabled {
         return Ok(-EPERM);
     }
+    steps::old(cx, "stop_machine_create");
+    steps::step(cx, "module_mutex: lock, or EINTR");
     let result = checked_delete(cx, name, flags)?;
+    if result != 0 {
+        steps::step(cx, "module_mutex: unlock");
+    }
+    steps::old(cx, "stop_machine_destroy");
+    steps::step(cx, &format!("delete_module answers {result}"));
     trace::emit(
         cx,
         Event::UnloadResult {
@@ -29,13 +36,19 @@ pub fn delete_module(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
 }
 
 fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
+    steps::step(cx, "find_module, or ENOENT");
     let Some(index) = super::find(cx, name).filter(|&m| super::state(cx, m) != UNFORMED) else {
         return Ok(-ENOENT);
     };
     let this = cx.modules.list[index].addr;
+    steps::step(
+        cx,
+        "source_list empty, or EWOULDBLOCK: other modules use it",
+    );
     if !super::users(cx, index)?.is_empty() {
         return Ok(-EWOULDBLOCK);
     }
+    steps::step(cx, "state MODULE_STATE_LIVE, or EBUSY");
     if super::state(cx, index) != LIVE {
         return Ok(-EBUSY);
     }
@@ -50,9 +63,13 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
         }
         super::taint_kernel(cx, super::taint::FORCED_RMMOD);
     }
+    steps::step(cx, "init has an exit, or EBUSY unless forced");
+    steps::old(cx, "waiter = current");
     if cx.profile.delete_waits && flags & O_NONBLOCK == 0 {
+        steps::step(cx, "try_stop_module: state MODULE_STATE_GOING at once");
         // 2.6.32 and 3.0: GOING at once, then wait for the count, uninterruptibly.
         super::set_state(cx, index, GOING)?;
+        steps::step(cx, "wait_for_zero_refcount, unless forced");
         while !forced && refs::count(cx, this)? != 0 {
             wait_at(
                 cx,
@@ -63,6 +80,11 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
             )?;
         }
     } else {
+        steps::old(cx, "try_stop_module: stop_machine, or EWOULDBLOCK");
+        steps::new(
+            cx,
+            "try_stop_module: the base reference goes, or EWOULDBLOCK",
+        );
         let raw = cx.r32(this + cx.off.module_refcnt)? as i32;
         if raw < refs::BASE {
             return Err(crate::abi::Stop::Bug(
@@ -78,11 +100,14 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
             // The base goes: from now on lsmod shows −1 and try_module_get fails.
             cx.w32(this + cx.off.module_refcnt, 0)?;
         }
+        steps::step(cx, "state MODULE_STATE_GOING");
         super::set_state(cx, index, GOING)?;
     }
+    steps::step(cx, "module_mutex: unlock");
     super::check_edited(cx, index, exit)?;
     let exit = cx.r64(this + cx.off.module_exit)?;
     let name = cx.modules.list[index].name.clone();
+    steps::step(cx, "exit");
     if exit != 0 {
         super::enter_phase(cx, index, Phase::Exit);
         let before = crate::context::save(cx);
@@ -104,8 +129,14 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
             },
         );
     }
+    steps::step(cx, "notifier MODULE_STATE_GOING");
     super::notify(cx, index, GOING)?;
+    steps::step(cx, "async_synchronize_full");
     crate::workqueue::asynchronous::synchronize_full(cx)?;
+    steps::old(cx, "module_mutex: lock");
+    steps::step(cx, "last_unloaded_module");
+    steps::step(cx, "free_module");
+    steps::old(cx, "module_mutex: unlock");
     cx.modules.last_unloaded = Some((name, super::taint::letters(cx, index, None)));
     super::enter_phase(cx, index, Phase::AfterExit);
     super::free_module(cx, index)?;

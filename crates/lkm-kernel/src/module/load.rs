@@ -3,7 +3,7 @@
 
 use super::{
     COMING, Exported, GOING, LIVE, MODULE_WQ, Module, NAME_LEN, Section, UNFORMED, kallsyms, orc,
-    params, refs, relocate, resolve, taint,
+    params, refs, relocate, resolve, steps, taint,
 };
 use crate::abi::{R, errno::*};
 use crate::profile::DuplicateName;
@@ -138,6 +138,8 @@ fn apply_events(cx: &mut Cx, events: Vec<check::Event>, module_taints: &mut u32)
 
 /// load_module: 0 or a negative errno. `flags` are those of finit_module.
 pub fn load_module(cx: &mut Cx, image: &Rc<Vec<u8>>, args: Args, flags: u32) -> R<i32> {
+    steps::old(cx, "module_mutex: lock, or EINTR");
+    steps::step(cx, "load_module: the file is copied and checked");
     let image = Rc::clone(image);
     let kernel = KernelRules { flags, ..rules(cx) };
     let rules = kernel.borrow();
@@ -273,10 +275,15 @@ fn formed(
     }
     // L27: the name.
     cx.w32(this + cx.off.module_state, UNFORMED)?;
+    steps::new(
+        cx,
+        "add_unformed_module: state MODULE_STATE_UNFORMED, on the list",
+    );
     if let Some(errno) = reserve_name(cx, index)? {
         super::free_memory(cx, index);
         return Ok(-errno);
     }
+    steps::step(cx, "simplify_symbols, apply_relocations");
     let result = build(cx, index, info, rules, layout, file_size)?;
     if result != 0 {
         undo(cx, index)?;
@@ -295,6 +302,8 @@ fn formed(
     }
     register_exports(cx, index);
     protect_images(cx, index, layout);
+    steps::new(cx, "complete_formation: state MODULE_STATE_COMING");
+    steps::old(cx, "list_add: state MODULE_STATE_COMING");
     super::set_state(cx, index, COMING)?;
     crate::jump_label::module_coming(cx, index)?;
     announce(cx, index);
@@ -302,6 +311,7 @@ fn formed(
     refs::tell_init_hold(cx, index)?;
     if cx.profile.coming_before_params {
         // L42.
+        steps::step(cx, "notifier MODULE_STATE_COMING");
         let veto = super::notify(cx, index, COMING)?;
         if veto < 0 {
             super::set_state(cx, index, GOING)?;
@@ -310,6 +320,7 @@ fn formed(
         }
     }
     // L43 to L46.
+    steps::step(cx, "parse_args");
     let mut errno = params::parse_args(cx, index, &args)?;
     if errno == 0 && sysfs_taken(cx, index) {
         let name = cx.modules.list[index].name.clone();
@@ -324,7 +335,10 @@ fn formed(
         return Ok(errno);
     }
     cx.modules.list[index].in_sysfs = true;
+    steps::step(cx, "mod_sysfs_setup");
+    steps::old(cx, "module_mutex: unlock");
     if !cx.profile.coming_before_params {
+        steps::step(cx, "notifier MODULE_STATE_COMING");
         super::notify(cx, index, COMING)?;
     }
     do_init_module(cx, index)
@@ -841,6 +855,8 @@ fn do_init_module(cx: &mut Cx, index: usize) -> R<i32> {
     super::enter_phase(cx, index, Phase::Init);
     let init = cx.r64(this + cx.off.module_init)?;
     let mut ret = 0;
+    steps::step(cx, "do_mod_ctors");
+    steps::step(cx, "init");
     if init != 0 {
         let before = crate::context::save(cx);
         ret = cx.call_guest(init, &[]) as i32;
@@ -865,9 +881,20 @@ fn do_init_module(cx: &mut Cx, index: usize) -> R<i32> {
         );
     }
     if ret < 0 {
+        steps::step(cx, &format!("init answered {ret}"));
+        steps::step(cx, "state MODULE_STATE_GOING");
         super::set_state(cx, index, GOING)?;
+        steps::old(cx, "synchronize_sched");
+        steps::new(cx, "synchronize_rcu");
+        steps::step(cx, "module_put: the loader's reference");
         refs::put(cx, this, "init")?;
+        steps::step(cx, "notifier MODULE_STATE_GOING");
         super::notify(cx, index, GOING)?;
+        steps::old(cx, "module_mutex: lock");
+        steps::step(cx, "free_module");
+        steps::old(cx, "module_mutex: unlock");
+        steps::step(cx, "wake_up(&module_wq)");
+        steps::step(cx, &format!("load_module answers {ret}"));
         super::enter_phase(cx, index, Phase::AfterExit);
         super::free_module(cx, index)?;
         wake_at(cx, MODULE_WQ, usize::MAX)?;
@@ -879,10 +906,29 @@ fn do_init_module(cx: &mut Cx, index: usize) -> R<i32> {
         );
         printk::log(cx, 4, &text);
     }
+    if ret > 0 {
+        steps::step(
+            cx,
+            &format!("init suspiciously answered {ret}: a warning, and the load goes on"),
+        );
+    }
+    steps::step(cx, "state MODULE_STATE_LIVE");
     super::set_state(cx, index, LIVE)?;
+    steps::old(cx, "wake_up(&module_wq)");
+    steps::step(cx, "notifier MODULE_STATE_LIVE");
     super::notify(cx, index, LIVE)?;
+    steps::step(cx, "async_synchronize_full");
     crate::workqueue::asynchronous::synchronize_full(cx)?;
+    steps::step(cx, "module_mutex: lock");
+    steps::step(cx, "module_put: the loader's reference, 1 to 0");
     refs::put(cx, this, "init")?;
+    steps::step(cx, "trim_init_extable");
+    steps::step(cx, "kallsyms: core symbols only");
+    steps::old(cx, "module_free(module_init): init_size = 0");
+    steps::new(cx, "init memory queued to be freed after a grace period");
+    steps::step(cx, "module_mutex: unlock");
+    steps::new(cx, "wake_up_all(&module_wq)");
+    steps::step(cx, "load_module answers 0");
     cx.modules.list[index].syms.retain(|s| !s.init);
     // The init memory goes after a grace period: a call that races with the end of init does not fault yet.
     let when = cx.clock.now + 10_000_000;

@@ -6,15 +6,18 @@
 
 pub mod delete;
 pub mod kallsyms;
+pub mod kmod;
 pub mod load;
 pub mod orc;
 pub mod param_ops;
 pub mod params;
 pub mod refs;
 mod relocate;
+pub mod rescue;
 mod resolve;
 mod rows;
 pub mod show;
+mod steps;
 pub mod syscalls;
 pub mod sysfs;
 pub mod taint;
@@ -141,6 +144,10 @@ pub struct State {
     pub next_addr: u64,
     /// kernel.modules_disabled.
     pub disabled: bool,
+    /// Loads and unloads tell their steps.
+    pub tell_steps: bool,
+    /// References held now, oldest first.
+    pub held: Vec<refs::Held>,
     /// module_blacklist=.
     pub blacklist: String,
     /// The kernel's taint mask.
@@ -380,6 +387,8 @@ fn unlink(cx: &mut Cx, module: usize) -> R<()> {
 /// Unmaps both images. Addresses are not used again soon, so a late call faults.
 fn free_memory(cx: &mut Cx, module: usize) {
     free_init(cx, module);
+    let addr = cx.modules.list[module].addr;
+    cx.modules.held.retain(|h| h.module != addr);
     let m = &mut cx.modules.list[module];
     m.gone = true;
     let (base, size, addr) = (m.core_base, m.core_size.next_multiple_of(map::PAGE), m.addr);

@@ -13,11 +13,57 @@ pub fn count(cx: &Cx, module: u64) -> R<i32> {
     Ok(cx.r32(module + cx.off.module_refcnt)? as i32 - BASE)
 }
 
+/// A reference that is held now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Address of the struct module.
+    pub module: u64,
+    /// What took it: `init`, `symbol`, `open file`, `try_module_get` …
+    pub why: String,
+    /// Identity where it has one: a file, a user module.
+    pub key: u64,
+    /// `comm/pid` or another name of who took it.
+    pub holder: String,
+    /// Where in the guest it was taken; 0 for the kernel itself.
+    pub pc: u64,
+}
+
+/// Keeps the list of who holds what; a put takes the reference of the same identity, or else of the same sort, off.
+fn remember(cx: &mut Cx, module: u64, delta: i64, why: &str, key: u64, holder: &str) {
+    if delta > 0 {
+        let pc = trace::site(cx).pc;
+        cx.modules.held.push(Held {
+            module,
+            why: why.to_owned(),
+            key,
+            holder: holder.to_owned(),
+            pc,
+        });
+        return;
+    }
+    let by_hand = |why: &str| matches!(why, "try_module_get" | "__module_get" | "module_put");
+    let held = &mut cx.modules.held;
+    let same = held
+        .iter()
+        .rposition(|h| h.module == module && key != 0 && h.key == key && h.why == why)
+        .or_else(|| {
+            held.iter().rposition(|h| {
+                h.module == module
+                    && h.key == 0
+                    && (h.why == why || by_hand(&h.why) && by_hand(why))
+            })
+        });
+    if let Some(at) = same {
+        held.remove(at);
+    }
+}
+
 fn tell(cx: &mut Cx, module: u64, delta: i64, why: &str, key: u64, holder: &str) -> R<()> {
     let value = i64::from(count(cx, module)?);
     let name =
         super::by_struct(cx, module).map_or_else(String::new, |m| cx.modules.list[m].name.clone());
     let (tid, site) = (sched::current_tid(cx), trace::site(cx));
+    remember(cx, module, delta, why, key, holder);
     let event = Event::Ref {
         module: name,
         delta,

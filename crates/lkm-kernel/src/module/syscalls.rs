@@ -36,7 +36,11 @@ const EHDR: u64 = 64;
 const FINIT_FLAGS: u32 = 7;
 const COMPRESSED: u32 = 4;
 
-fn may_load(cx: &Cx) -> bool {
+fn may_load(cx: &mut Cx) -> bool {
+    super::steps::step(
+        cx,
+        "capable(CAP_SYS_MODULE) and modules not disabled, or EPERM",
+    );
     let tid = sched::current_tid(cx);
     cx.sched.tasks[tid as usize].capable && !cx.modules.disabled
 }
@@ -91,6 +95,7 @@ pub fn delete_module(cx: &mut Cx, name: Option<&str>, flags: u32) -> R<i32> {
     if !may_load(cx) {
         return Ok(-EPERM);
     }
+    super::steps::step(cx, "strncpy_from_user: the name, or EFAULT");
     let Some(name) = name else { return Ok(-EFAULT) };
     let mut name = name.to_owned();
     if name.is_empty() || name.len() >= NAME_LEN {

@@ -93,6 +93,8 @@ pub struct Task {
     pub value: i64,
     /// Parent.
     pub parent: Tid,
+    /// Where in the guest it was made; 0 when the kernel or a script made it.
+    pub maker: u64,
     /// Virtual nanoseconds it has been busy-waiting since it last slept.
     pub spun: u64,
     /// Since when it has been blocked.
@@ -108,6 +110,14 @@ pub struct Task {
 pub struct State {
     /// All tasks of the run, by Tid.
     pub tasks: Vec<Task>,
+    /// When structures of ended tasks go.
+    pub reap: crate::mm::task_struct::Reap,
+    /// Freed structures that the next tasks get.
+    pub(crate) reusable: Vec<u64>,
+    /// Structures that were another task's before.
+    pub(crate) reused: crate::hash::Set<u64>,
+    /// How many of them have not ended.
+    live: usize,
     queue: VecDeque<Tid>,
     by_ts: Map<u64, Tid>,
     by_machine: Map<TaskId, Tid>,
@@ -127,6 +137,8 @@ pub struct State {
 
 /// Most tasks in a run.
 const MAX_TASKS: usize = 3000;
+/// Most tasks that a run ever makes.
+const MAX_TASKS_EVER: usize = 100_000;
 /// Most switches in a run, after which it is cut short.
 pub const MAX_SWITCHES: u64 = 2_000_000;
 
@@ -163,7 +175,7 @@ pub fn new_task(
     site: Site,
     body: Body,
 ) -> R<Option<Tid>> {
-    if cx.sched.tasks.len() >= MAX_TASKS {
+    if cx.sched.live >= MAX_TASKS || cx.sched.tasks.len() >= MAX_TASKS_EVER {
         return Ok(None);
     }
     let Ok(machine) = cx.new_task() else {
@@ -223,11 +235,13 @@ pub fn new_task(
         capable: true,
         value: 0,
         parent,
+        maker: site.pc,
         spun: 0,
         since: 0,
         hung_told: false,
         wait_queue: 0,
     });
+    cx.sched.live += 1;
     cx.sched.by_ts.insert(ts, tid);
     cx.sched.by_machine.insert(machine, tid);
     trace::emit(
@@ -513,7 +527,8 @@ pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
                 site,
             },
         );
-        let hooks: [fn(&mut Cx, Tid) -> R<()>; 3] = [
+        let hooks: [fn(&mut Cx, Tid) -> R<()>; 4] = [
+            crate::umh::on_exit,
             crate::kthread::on_exit,
             crate::fs::files::on_exit,
             crate::locking::on_exit,
@@ -524,6 +539,8 @@ pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
         }
         let task = &mut cx.sched.tasks[tid as usize];
         task.dead = true;
+        cx.sched.live = cx.sched.live.saturating_sub(1);
+        let task = &mut cx.sched.tasks[tid as usize];
         task.oopsed = how == TaskEnd::Oops;
         task.value = value;
         let (ts, machine) = (task.ts, task.machine);

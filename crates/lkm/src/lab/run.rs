@@ -1,8 +1,11 @@
 //! Runs a script's steps in the child: each in a process of the lab's kernel, its record as events.
 
-use super::kernel::{LabHost, LabKernel};
+use super::modprobe::{self, Disk};
+use super::people::People;
 use super::script::{Command, Fd, Line, Step};
+use super::tell;
 use lkm_kernel::abi::{R, errno};
+use lkm_kernel::fs::kernel_sysctl;
 use lkm_kernel::module::load::Args;
 use lkm_kernel::module::syscalls::{self, Descriptor, Pointer};
 use lkm_kernel::module::sysfs::{self, Node};
@@ -34,9 +37,10 @@ struct Process {
 
 struct Lab<'f> {
     files: &'f Files,
+    disk: Rc<Disk>,
     root: bool,
     named: BTreeMap<String, Process>,
-    open: BTreeMap<String, u32>,
+    people: People,
     logged: usize,
 }
 
@@ -45,11 +49,18 @@ pub(super) fn run(cx: &mut Cx, record: Record, lines: &[Line], files: &Files) {
     if begin(cx, record, "lab").is_err() {
         return;
     }
+    let disk = Disk::new(
+        files
+            .iter()
+            .map(|(name, bytes)| (name.clone(), Rc::clone(bytes))),
+    );
+    cx.umh.helper = Some(modprobe::helper(Rc::clone(&disk)));
     let mut lab = Lab {
         files,
+        disk,
         root: true,
         named: BTreeMap::new(),
-        open: BTreeMap::new(),
+        people: People::default(),
         logged: 0,
     };
     let mut number = 0;
@@ -61,7 +72,7 @@ pub(super) fn run(cx: &mut Cx, record: Record, lines: &[Line], files: &Files) {
                 sched::run_until(cx, until, |_| false);
                 lkm_kernel::time::advance(cx, until);
             }
-            Command::Expect(_) => {}
+            Command::Expect(_) | Command::Tree(_) => {}
             Command::Step(step) => {
                 number += 1;
                 trace::emit(
@@ -159,14 +170,51 @@ impl Lab<'_> {
                 });
                 ("0".into(), out.collect())
             }
-            Step::Ps => {
-                let tasks = cx.sched.tasks.iter().filter(|t| !t.dead);
-                (
-                    "0".into(),
-                    tasks
-                        .map(|t| format!("{:5} {} {}", t.pid, t.kind.name(), t.comm))
-                        .collect(),
-                )
+            Step::Ps => ("0".into(), tell::ps(cx)),
+            Step::Does(doing) => match self.people.act(cx, doing, self.root, PATIENCE) {
+                Ok((value, out)) => (errno_name(value.min(0)), out),
+                Err(why) => (why, Vec::new()),
+            },
+            Step::Lsof(who) => match tell::find(cx, &self.people, who) {
+                Some(tid) => ("0".into(), tell::lsof(cx, tid)),
+                None => ("ESRCH".into(), Vec::new()),
+            },
+            Step::Kill { who, signal } => {
+                let named = self.named.get(who).map(|p| p.tid);
+                match named.or_else(|| tell::find(cx, &self.people, who)) {
+                    Some(tid) => {
+                        let _ = sched::send_signal(cx, tid, *signal);
+                        let until = cx.clock.now + SETTLE;
+                        sched::run_until(cx, until, |_| false);
+                        ("0".into(), Vec::new())
+                    }
+                    None => ("ESRCH".into(), Vec::new()),
+                }
+            }
+            Step::Why(name) => match tell::why(cx, name) {
+                Ok(Some(why)) => ("0".into(), lines(&why.to_string())),
+                _ => ("ENOENT".into(), Vec::new()),
+            },
+            Step::Sysctl { name, value } => {
+                let path = name.replace('.', "/");
+                match value {
+                    Some(value) => {
+                        let errno = kernel_sysctl::store(cx, &path, value.as_bytes());
+                        (errno_name(i64::from(-errno)), Vec::new())
+                    }
+                    None => match kernel_sysctl::show(cx, &path) {
+                        Some(text) => ("0".into(), vec![format!("{name} = {}", text.trim_end())]),
+                        None => ("ENOENT".into(), Vec::new()),
+                    },
+                }
+            }
+            Step::Reap(when) => {
+                cx.sched.reap = *when;
+                ("0".into(), Vec::new())
+            }
+            Step::Steps(on) => {
+                cx.modules.tell_steps = *on;
+                ("0".into(), Vec::new())
             }
             other => match self.spawn(cx, other) {
                 Some(process) => finish(cx, &process),
@@ -244,9 +292,12 @@ impl Lab<'_> {
             }
             Step::Tool { name, args } => {
                 tool = true;
-                let (name, args, files) = (name.clone(), args.clone(), self.files.clone());
+                let (name, args, disk) = (name.clone(), args.clone(), Rc::clone(&self.disk));
                 let body = move |cx: &mut Cx| -> R<i64> {
-                    Ok(i64::from(run_tool(cx, &name, &args, &files, &sink)))
+                    let files = disk.files(cx);
+                    let (code, text) = modprobe::run(cx, &files, &name, &args);
+                    sink.borrow_mut().extend(lines(&text));
+                    Ok(i64::from(code))
                 };
                 ("tool", Box::new(body))
             }
@@ -259,18 +310,26 @@ impl Lab<'_> {
             Step::Write { path, text } => {
                 let (path, text) = (path.clone(), text.clone());
                 let body = move |cx: &mut Cx| -> R<i64> {
+                    let sysctl = path.strip_prefix("/proc/sys/");
+                    if let Some(name) = sysctl.filter(|n| kernel_sysctl::show(cx, n).is_some()) {
+                        return Ok(i64::from(-kernel_sysctl::store(cx, name, text.as_bytes())));
+                    }
                     let errno = sysfs::write(cx, &path, text.as_bytes())?.unwrap_or(errno::ENOENT);
                     Ok(i64::from(-errno))
                 };
                 ("write", Box::new(body))
             }
-            Step::Open { .. } | Step::Close(_) => {
-                let _ = &mut self.open;
-                ("open", Box::new(|_: &mut Cx| Ok(i64::from(-errno::ENOENT))))
+            Step::Force(name) => {
+                tool = true;
+                let name = name.clone();
+                let body = move |cx: &mut Cx| -> R<i64> {
+                    let answer = super::force::unload(cx, &name)?;
+                    sink.borrow_mut().extend(lines(&answer.to_string()));
+                    Ok(i64::from(answer.status()))
+                };
+                ("unload", Box::new(body))
             }
-            Step::Start { .. } | Step::Join(_) | Step::Stop(_) | Step::Dmesg | Step::Ps => {
-                return None;
-            }
+            _ => return None,
         };
         let tid = sched::new_task(cx, comm, TaskKind::User, 0, Site::default(), body)
             .ok()
@@ -300,6 +359,11 @@ fn finish(cx: &mut Cx, process: &Process) -> (String, Vec<String>) {
         errno_name(task.value)
     };
     (ret, out)
+}
+
+/// A text's lines.
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
 }
 
 /// The result of a system call as the record has it.
@@ -333,6 +397,11 @@ fn errno_name(value: i64) -> String {
         (27, "EFBIG"),
         (28, "ENOSPC"),
         (30, "EROFS"),
+        (88, "ENOTSOCK"),
+        (90, "EMSGSIZE"),
+        (93, "EPROTONOSUPPORT"),
+        (97, "EAFNOSUPPORT"),
+        (111, "ECONNREFUSED"),
         (34, "ERANGE"),
         (36, "ENAMETOOLONG"),
         (38, "ENOSYS"),
@@ -388,6 +457,11 @@ fn read_path(
     want_directory: bool,
     out: &Rc<RefCell<Vec<String>>>,
 ) -> R<i64> {
+    let sysctl = path.strip_prefix("/proc/sys/");
+    if let Some(text) = sysctl.and_then(|name| kernel_sysctl::show(cx, name)) {
+        out.borrow_mut().extend(lines(&text));
+        return Ok(0);
+    }
     let answer = match sysfs::read(cx, path, root)? {
         Some(answer) => answer,
         None => Err(errno::ENOENT),
@@ -405,38 +479,4 @@ fn read_path(
             0
         }
     })
-}
-
-/// One of kmod's tools, on the lab's kernel.
-fn run_tool(
-    cx: &mut Cx,
-    name: &str,
-    args: &[String],
-    files: &Files,
-    out: &Rc<RefCell<Vec<String>>>,
-) -> i32 {
-    let Some(applet) = lkm_tree::tools::find(name) else {
-        return 1;
-    };
-    let disk = lkm_tree::fs_memory::MemoryFiles::new();
-    for (path, bytes) in files {
-        disk.put(path, bytes.as_ref().clone());
-    }
-    let kernel = LabKernel::new(cx);
-    let (mut text, mut errors) = (Vec::new(), Vec::new());
-    let mut world = lkm_tree::tools::World {
-        fs: &disk,
-        kernel: &kernel,
-        host: &LabHost,
-        out: &mut text,
-        err: &mut errors,
-        argv0: name.as_bytes().to_vec(),
-    };
-    let args: Vec<Vec<u8>> = args.iter().map(|a| a.as_bytes().to_vec()).collect();
-    let code = (applet.run)(&mut world, &args);
-    for bytes in [text, errors] {
-        out.borrow_mut()
-            .extend(String::from_utf8_lossy(&bytes).lines().map(str::to_owned));
-    }
-    code
 }

@@ -1,5 +1,7 @@
 //! The script language of `lkm lab` (docs/lab-script.md): lines into commands.
 
+use super::acts::{self, Doing};
+use lkm_kernel::mm::task_struct::Reap;
 use lkm_kernel::module::syscalls::Pointer;
 
 /// How a module file is handed to finit_module.
@@ -50,13 +52,29 @@ pub(crate) enum Step {
         path: String,
         text: String,
     },
-    Open {
-        path: String,
-        name: String,
-    },
-    Close(String),
+    /// A system call of a named process.
+    Does(Doing),
     Dmesg,
     Ps,
+    /// Open files of a task: a pid, a process's name, or a name as ps shows it.
+    Lsof(String),
+    Kill {
+        who: String,
+        signal: u32,
+    },
+    /// Who keeps a module loaded.
+    Why(String),
+    /// Frees a module that cannot be unloaded.
+    Force(String),
+    /// Shows a sysctl, or sets it.
+    Sysctl {
+        name: String,
+        value: Option<String>,
+    },
+    /// When the structure of a thread that has ended goes.
+    Reap(Reap),
+    /// Whether loads and unloads tell their steps.
+    Steps(bool),
     Start {
         name: String,
         step: Box<Step>,
@@ -71,6 +89,8 @@ pub(crate) enum Expect {
     Errno(String),
     Output(String),
     Log(String),
+    /// Notes of the step that hold these texts, in this order.
+    Notes(Vec<String>),
     Module {
         name: String,
         state: String,
@@ -87,6 +107,8 @@ pub(crate) enum Command {
     },
     /// Virtual nanoseconds to let pass.
     Clock(u64),
+    /// Files that modprobe finds, beside those that steps name.
+    Tree(Vec<String>),
     Expect(Expect),
 }
 
@@ -159,6 +181,7 @@ pub(crate) fn parse_line(raw: &str) -> Result<Option<(String, Command)>, String>
             root: who == "root",
         },
         ("as", _) => return Err("as root, or as nobody".into()),
+        ("tree", [_, ..]) => Command::Tree(rest.to_vec()),
         ("clock" | "wait", [time]) => Command::Clock(duration(time)?),
         ("expect", rest) => Command::Expect(expectation(rest)?),
         _ => Command::Step(step(first, rest)?),
@@ -188,6 +211,9 @@ fn expectation(words: &[String]) -> Result<Expect, String> {
         ["errno", name] => Ok(Expect::Errno((*name).to_owned())),
         ["output", text] => Ok(Expect::Output((*text).to_owned())),
         ["log", text] => Ok(Expect::Log((*text).to_owned())),
+        ["notes", texts @ ..] if !texts.is_empty() => Ok(Expect::Notes(
+            texts.iter().map(|text| (*text).to_owned()).collect(),
+        )),
         ["module", name, "absent"] => Ok(Expect::Module {
             name: (*name).to_owned(),
             state: "absent".into(),
@@ -204,7 +230,7 @@ fn expectation(words: &[String]) -> Result<Expect, String> {
             count: Some(count.parse().map_err(|_| format!("{count} is no count"))?),
         }),
         _ => Err(
-            "expect errno NAME, output \"TEXT\", log \"TEXT\", or module NAME STATE COUNT".into(),
+            "expect errno NAME, output \"TEXT\", log \"TEXT\", notes \"TEXT\"..., or module NAME STATE COUNT".into(),
         ),
     }
 }
@@ -339,7 +365,49 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
     match first {
         "cat" => Ok(Step::Cat(one("PATH")?)),
         "ls" => Ok(Step::Ls(one("PATH")?)),
-        "close" => Ok(Step::Close(one("NAME")?)),
+        "lsof" => Ok(Step::Lsof(one("PID|NAME")?)),
+        "why" => Ok(Step::Why(one("MODULE")?)),
+        "reap" => match one("delay|soon|now|reuse")?.as_str() {
+            "delay" => Ok(Step::Reap(Reap::Delay)),
+            "soon" => Ok(Step::Reap(Reap::Soon)),
+            "now" => Ok(Step::Reap(Reap::Now)),
+            "reuse" => Ok(Step::Reap(Reap::Reuse)),
+            _ => Err("reap delay|soon|now|reuse".into()),
+        },
+        "trace" => match one("on|off")?.as_str() {
+            "on" => Ok(Step::Steps(true)),
+            "off" => Ok(Step::Steps(false)),
+            _ => Err("trace on|off".into()),
+        },
+        "unload" => match rest {
+            [force, module] if force == "--force" => Ok(Step::Force(module.clone())),
+            _ => Err("unload --force MODULE".into()),
+        },
+        "kill" => match rest {
+            [who] => Ok(Step::Kill {
+                who: who.clone(),
+                signal: 15,
+            }),
+            [who, signal] => Ok(Step::Kill {
+                who: who.clone(),
+                signal: number(signal.trim_start_matches('-'))? as u32,
+            }),
+            _ => Err("kill PID|NAME [SIGNAL]".into()),
+        },
+        "sysctl" => {
+            let word = rest.join("=");
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (word.as_str(), None),
+            };
+            if name.is_empty() {
+                return Err("sysctl NAME[=VALUE]".into());
+            }
+            Ok(Step::Sysctl {
+                name: name.to_owned(),
+                value,
+            })
+        }
         "join" => Ok(Step::Join(one("NAME")?)),
         "stop" => Ok(Step::Stop(one("NAME")?)),
         "write" => match rest {
@@ -349,13 +417,6 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
             }),
             _ => Err("write PATH \"TEXT\"".into()),
         },
-        "open" => match rest {
-            [path, name] => Ok(Step::Open {
-                path: path.clone(),
-                name: name.clone(),
-            }),
-            _ => Err("open PATH NAME".into()),
-        },
         "start" => match rest {
             [name, command, rest @ ..] => Ok(Step::Start {
                 name: name.clone(),
@@ -363,9 +424,12 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
             }),
             _ => Err("start NAME COMMAND...".into()),
         },
-        other => Err(format!(
-            "{other}: no such command; docs/lab-script.md has them all"
-        )),
+        other => match acts::parse(other, rest) {
+            Some(doing) => Ok(Step::Does(doing?)),
+            None => Err(format!(
+                "{other}: no such command; docs/lab-script.md has them all"
+            )),
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! One run: a kernel booted once in this process, a confined child for each run, its record judged here.
 
+use crate::lab::modprobe::{self, Disk};
 use lkm_judge::{About, Report, RunSymbols};
 use lkm_kernel::Cx;
 use lkm_kernel::profile::Profile;
@@ -8,6 +9,7 @@ use lkm_machine::fork;
 use lkm_object::elf::Elf;
 use lkm_object::module::ModuleFile;
 use lkm_trace::{Event, Trace};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Wall-clock time a run may take.
@@ -101,8 +103,12 @@ impl Lab {
 
     /// Runs a plan in a child and judges what it recorded.
     pub(crate) fn run(&mut self, plan: &Plan, dmesg: bool) -> Result<Report, String> {
-        let (trace, ended) =
-            self.record(|cx, record| lkm_kernel::rehearse::run(cx, record, plan))?;
+        let inputs = std::iter::once(&plan.module).chain(&plan.with);
+        let disk = Disk::new(inputs.map(|i| (format!("{}.ko", i.name), Rc::clone(&i.image))));
+        let (trace, ended) = self.record(|cx, record| {
+            cx.umh.helper = Some(modprobe::helper(disk));
+            lkm_kernel::rehearse::run(cx, record, plan);
+        })?;
         if dmesg {
             print_log(&trace);
         }

@@ -1,0 +1,100 @@
+//! The programs of the lab's user space: /sbin/modprobe is the modprobe of lkm-tree, over a tree of the script's
+//! module files that its depmod has indexed.
+
+use super::kernel::{LabHost, LabKernel};
+use lkm_kernel::Cx;
+use lkm_kernel::umh::Helper;
+use lkm_tree::fs_memory::MemoryFiles;
+use lkm_tree::tools::{self, World};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Programs that do nothing, and their exit codes.
+const OTHERS: &[(&str, i32)] = &[("/bin/true", 0), ("/bin/false", 1)];
+
+/// The files that programs of the lab see; the module tree is indexed when it is first needed.
+pub(crate) struct Disk {
+    modules: Vec<(String, Rc<Vec<u8>>)>,
+    files: RefCell<Option<Rc<MemoryFiles>>>,
+}
+
+impl Disk {
+    /// Files under the names a script uses, and all of them as a module tree.
+    pub(crate) fn new(modules: impl Iterator<Item = (String, Rc<Vec<u8>>)>) -> Rc<Disk> {
+        Rc::new(Disk {
+            modules: modules.collect(),
+            files: RefCell::default(),
+        })
+    }
+
+    /// /lib/modules/RELEASE with what depmod makes, and the files where the script has them.
+    pub(super) fn files(&self, cx: &mut Cx) -> Rc<MemoryFiles> {
+        if let Some(files) = &*self.files.borrow() {
+            return Rc::clone(files);
+        }
+        let release = cx.options.release.clone();
+        let disk = Rc::new(MemoryFiles::new());
+        for (name, bytes) in &self.modules {
+            let base = name.rsplit('/').next().unwrap_or(name);
+            let module = format!("/lib/modules/{release}/kernel/{base}");
+            disk.put(name, bytes.as_ref().clone());
+            disk.put(&module, bytes.as_ref().clone());
+        }
+        run(cx, &disk, "depmod", &[release]);
+        *self.files.borrow_mut() = Some(Rc::clone(&disk));
+        disk
+    }
+}
+
+/// The helper that the kernel starts programs with.
+pub(crate) fn helper(disk: Rc<Disk>) -> Helper {
+    Helper {
+        find: Rc::new(|_, path| {
+            let there = tool(path).is_some() || OTHERS.iter().any(|(name, _)| *name == path);
+            if there {
+                0
+            } else {
+                lkm_kernel::abi::errno::ENOENT
+            }
+        }),
+        run: Rc::new(move |cx, path, argv, _| {
+            if let Some((_, code)) = OTHERS.iter().find(|(name, _)| *name == path) {
+                return Ok(*code);
+            }
+            let name = tool(path).unwrap_or("modprobe");
+            let args = argv.get(1..).unwrap_or(&[]);
+            let files = disk.files(cx);
+            Ok(run(cx, &files, name, args).0)
+        }),
+    }
+}
+
+/// The tool that a path names.
+fn tool(path: &str) -> Option<&'static str> {
+    let (directory, name) = path.rsplit_once('/')?;
+    if !matches!(directory, "/sbin" | "/usr/sbin" | "/bin" | "/usr/bin") {
+        return None;
+    }
+    tools::find(name).map(|applet| applet.tool.name)
+}
+
+/// Runs a tool in the current process: its exit code and output.
+pub(super) fn run(cx: &mut Cx, disk: &MemoryFiles, name: &str, args: &[String]) -> (i32, String) {
+    let Some(applet) = tools::find(name) else {
+        return (127, String::new());
+    };
+    let kernel = LabKernel::new(cx);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut world = World {
+        fs: disk,
+        kernel: &kernel,
+        host: &LabHost,
+        out: &mut out,
+        err: &mut err,
+        argv0: name.as_bytes().to_vec(),
+    };
+    let args: Vec<Vec<u8>> = args.iter().map(|a| a.as_bytes().to_vec()).collect();
+    let code = (applet.run)(&mut world, &args);
+    out.extend(err);
+    (code, String::from_utf8_lossy(&out).into_owned())
+}

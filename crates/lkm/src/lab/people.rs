@@ -1,0 +1,155 @@
+//! Named processes of a script: each lives on between its steps, so that what it has open stays open.
+
+use super::acts::{Act, Doing};
+use lkm_kernel::Cx;
+use lkm_kernel::abi::{R, errno};
+use lkm_kernel::fs::files;
+use lkm_kernel::sched::wait::{wait_at, wake_at};
+use lkm_kernel::sched::{self, Tid};
+use lkm_trace::{Site, TaskEnd, TaskKind};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+/// Where a process of this number sleeps for its next step: no address of the guest's.
+const INBOX: u64 = 1 << 62;
+
+/// What a process is to do, and what came of it.
+#[derive(Default)]
+struct Mail {
+    jobs: VecDeque<(Act, u32)>,
+    answer: Option<(i64, Vec<String>)>,
+}
+
+struct Person {
+    tid: Tid,
+    mail: Rc<RefCell<Mail>>,
+}
+
+/// All of them, and the descriptors that have names.
+#[derive(Default)]
+pub(super) struct People {
+    by_name: BTreeMap<String, Person>,
+    /// Name to (process, descriptor).
+    handles: BTreeMap<String, (String, u32)>,
+}
+
+/// The life of a process: one step after another, until it exits or is killed.
+fn live(cx: &mut Cx, mail: &Rc<RefCell<Mail>>) -> R<i64> {
+    let tid = sched::current_tid(cx);
+    loop {
+        let job = mail.borrow_mut().jobs.pop_front();
+        let Some((act, fd)) = job else {
+            let inbox = INBOX + u64::from(tid);
+            wait_at(cx, inbox, sched::INTERRUPTIBLE, None, "read")?;
+            if sched::signal_pending(cx, tid) {
+                sched::exit(cx, TaskEnd::Killed, 0);
+            }
+            continue;
+        };
+        let mut out = Vec::new();
+        let value = act.run(cx, fd, &mut out)?;
+        files::end_of_call(cx)?;
+        mail.borrow_mut().answer = Some((value, out));
+        if act == Act::Exit {
+            return Ok(0);
+        }
+    }
+}
+
+impl People {
+    /// The task of a process, or of the process that has a descriptor of that name.
+    pub(super) fn find(&self, name: &str) -> Option<Tid> {
+        let process = self.handles.get(name).map_or(name, |(process, _)| process);
+        self.by_name.get(process).map(|p| p.tid)
+    }
+
+    fn make(&mut self, cx: &mut Cx, name: &str, capable: bool) -> bool {
+        let alive = |p: &Person| !cx.sched.tasks[p.tid as usize].dead;
+        if self.by_name.get(name).is_some_and(alive) {
+            return true;
+        }
+        let mail: Rc<RefCell<Mail>> = Rc::default();
+        let inbox = Rc::clone(&mail);
+        let body: sched::Body = Box::new(move |cx: &mut Cx| live(cx, &inbox));
+        let made = sched::new_task(cx, name, TaskKind::User, 0, Site::default(), body);
+        let Ok(Some(tid)) = made else { return false };
+        cx.sched.tasks[tid as usize].capable = capable;
+        let _ = sched::wake(cx, tid);
+        self.by_name.insert(name.to_owned(), Person { tid, mail });
+        true
+    }
+
+    /// Does a step: its value (an errno when negative) and output; Err says why there is neither.
+    pub(super) fn act(
+        &mut self,
+        cx: &mut Cx,
+        doing: &Doing,
+        capable: bool,
+        patience: u64,
+    ) -> Result<(i64, Vec<String>), String> {
+        let handle = self.handles.get(&doing.name).cloned();
+        let process = match (&doing.process, &handle) {
+            (Some(process), _) => process.clone(),
+            (None, Some((process, _))) if !doing.act.makes() => process.clone(),
+            _ => doing.name.clone(),
+        };
+        if doing.act.makes() {
+            if !self.make(cx, &process, capable) {
+                return Ok((i64::from(-errno::EAGAIN), Vec::new()));
+            }
+        } else if handle.is_none() && doing.act != Act::Exit {
+            return Ok((i64::from(-errno::EBADF), Vec::new()));
+        }
+        let Some(person) = self.by_name.get(&process) else {
+            return Ok((i64::from(-errno::ESRCH), Vec::new()));
+        };
+        let (tid, mail) = (person.tid, Rc::clone(&person.mail));
+        let fd = handle.map_or(u32::MAX, |(_, fd)| fd);
+        mail.borrow_mut().answer = None;
+        mail.borrow_mut().jobs.push_back((doing.act.clone(), fd));
+        let _ = wake_at(cx, INBOX + u64::from(tid), 1);
+        let until = cx.clock.now + patience;
+        sched::run_until(cx, until, |cx| {
+            cx.sched.tasks[tid as usize].dead || mail.borrow().answer.is_some()
+        });
+        let answer = mail.borrow_mut().answer.take();
+        let Some((value, out)) = answer else {
+            let task = &cx.sched.tasks[tid as usize];
+            return Err(if task.oopsed {
+                format!("signal {}", task.oops_signal)
+            } else if task.dead {
+                "signal 9".into()
+            } else {
+                format!("blocked in {}", task.waits.map_or("schedule", |w| w.0))
+            });
+        };
+        // A process that ends does so after its answer.
+        let now = cx.clock.now;
+        sched::run_until(cx, now, |_| false);
+        if value >= 0 {
+            self.remember(doing, &process, value);
+        }
+        Ok((value, out))
+    }
+
+    fn remember(&mut self, doing: &Doing, process: &str, value: i64) {
+        let entry = (process.to_owned(), value as u32);
+        match doing.act {
+            Act::Open { .. } | Act::Socket { .. } => {
+                self.handles.insert(doing.name.clone(), entry);
+            }
+            Act::Dup => {
+                self.handles.insert(doing.other.clone(), entry);
+            }
+            Act::Close => {
+                self.handles.remove(&doing.name);
+            }
+            Act::Exit => {
+                self.by_name.remove(process);
+                self.handles.retain(|_, (owner, _)| owner != process);
+            }
+            _ => {}
+        }
+    }
+}
