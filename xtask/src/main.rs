@@ -17,6 +17,7 @@ mod record;
 mod rehearse;
 mod selftests;
 mod setup;
+mod stories;
 mod tally;
 mod test;
 #[allow(dead_code, reason = "its results are judged by the test tasks")]

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything, from what the distribution must bring to the closing line.
 //!
-//! `--long` adds the fuzz targets; `--only GROUP` (units, modules, selftests, scripts, kernel, live)
+//! `--long` adds the fuzz targets; `--only GROUP` (units, modules, selftests, scripts, stories, kernel, live)
 //! runs a part; `-m NAME...` only these test modules.
 
 use crate::compare::{self, Real};
@@ -70,6 +70,9 @@ pub fn task(args: &[String]) -> crate::Outcome {
     }
     if wanted.group("scripts") {
         groups.push(scripts(&lkm, Real::Recorded));
+    }
+    if wanted.group("stories") {
+        groups.push(stories(&lkm));
     }
     if wanted.group("kernel") {
         groups.push(scripts(&lkm, Real::Vm));
@@ -172,6 +175,15 @@ fn kernel_selftests(lkm: &Path) -> Tally {
 fn scripts(lkm: &Path, from: Real) -> Tally {
     compare::all(lkm, from, &[]).unwrap_or_else(|e| {
         let mut tally = Tally::new("scripts");
+        tally.add("set-up", &[e.to_string()]);
+        tally
+    })
+}
+
+/// The story scripts.
+fn stories(lkm: &Path) -> Tally {
+    crate::stories::all(lkm).unwrap_or_else(|e| {
+        let mut tally = Tally::new("stories");
         tally.add("set-up", &[e.to_string()]);
         tally
     })

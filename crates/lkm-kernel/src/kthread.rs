@@ -156,10 +156,14 @@ fn stop_freed(cx: &mut Cx, ts: u64, function: &'static str) -> R {
     if cx.profile.kthread_on_stack {
         // The usage count goes 0 to 1 and back: __put_task_struct runs a second time on a task whose
         // credentials are gone, and exit_creds follows a NULL pointer.
-        return Err(Stop::Fault(lkm_machine::Fault {
+        let slot = crate::symbols::address(cx, "exit_creds");
+        let slot = cx.slot_at(slot);
+        sched::entered(cx, "__put_task_struct");
+        let fault = lkm_machine::Fault {
             addr: 0,
             write: false,
-        }));
+        };
+        crate::traps::kernel_oops(cx, Stop::Fault(fault), slot);
     }
     crate::traps::warn(cx, "refcount_t: addition on 0; use-after-free.\n", function)?;
     // worker_private was cleared when the structure was freed: the first write through it faults.

@@ -97,7 +97,22 @@ fn lab(options: &Options) -> Result<ExitCode, String> {
         .map(|f| release_of(f))
         .max_by_key(|r| files.values().filter(|f| release_of(f) == *r).count());
     let release = release.unwrap_or_else(|| "6.1.0".into());
-    let profile = match &options.profile {
+    let mut wanted = options.profile.clone();
+    for (index, line) in lines.iter().enumerate() {
+        if let Command::Profile(name) = &line.command {
+            if lines[..index]
+                .iter()
+                .any(|l| matches!(l.command, Command::Step(_)))
+            {
+                return Err(format!(
+                    "line {}: profile comes before the first step",
+                    line.number
+                ));
+            }
+            wanted = wanted.or_else(|| Some(name.clone()));
+        }
+    }
+    let profile = match &wanted {
         Some(name) => Profile::named(name).ok_or_else(|| format!("no profile {name}"))?,
         None => Profile::for_release(&release),
     };

@@ -151,8 +151,8 @@ fn input_register_device(cx: &mut Cx, c: &Call) -> R {
 
 fn unregister(cx: &mut Cx, input: u64) -> R<()> {
     if !cx.input.registered.contains(&input) {
-        crate::traps::warn(cx, "", "input_unregister_device")?;
-        return Ok(());
+        // Never registered: device_del follows what device_add would have set.
+        return core::unregister(cx, input + cx.off.input_dev);
     }
     cx.input.registered.retain(|&i| i != input);
     if !cx.input.managed.contains(&input) {

@@ -6,7 +6,7 @@ use lkm_kernel::Cx;
 use lkm_kernel::umh::Helper;
 use lkm_tree::fs_memory::MemoryFiles;
 use lkm_tree::tools::{self, World};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Programs that do nothing, and their exit codes.
@@ -16,6 +16,7 @@ const OTHERS: &[(&str, i32)] = &[("/bin/true", 0), ("/bin/false", 1)];
 pub(crate) struct Disk {
     modules: Vec<(String, Rc<Vec<u8>>)>,
     files: RefCell<Option<Rc<MemoryFiles>>>,
+    indexed: Cell<bool>,
 }
 
 impl Disk {
@@ -24,24 +25,28 @@ impl Disk {
         Rc::new(Disk {
             modules: modules.collect(),
             files: RefCell::default(),
+            indexed: Cell::new(false),
         })
     }
 
-    /// /lib/modules/RELEASE with what depmod makes, and the files where the script has them.
-    pub(super) fn files(&self, cx: &mut Cx) -> Rc<MemoryFiles> {
-        if let Some(files) = &*self.files.borrow() {
-            return Rc::clone(files);
-        }
+    /// The files where the script has them, and as /lib/modules/RELEASE; `indexed` with what depmod makes of that.
+    pub(super) fn files(&self, cx: &mut Cx, indexed: bool) -> Rc<MemoryFiles> {
         let release = cx.options.release.clone();
-        let disk = Rc::new(MemoryFiles::new());
-        for (name, bytes) in &self.modules {
-            let base = name.rsplit('/').next().unwrap_or(name);
-            let module = format!("/lib/modules/{release}/kernel/{base}");
-            disk.put(name, bytes.as_ref().clone());
-            disk.put(&module, bytes.as_ref().clone());
+        let made = self.files.borrow().clone();
+        let disk = made.unwrap_or_else(|| {
+            let disk = Rc::new(MemoryFiles::new());
+            for (name, bytes) in &self.modules {
+                let base = name.rsplit('/').next().unwrap_or(name);
+                let module = format!("/lib/modules/{release}/kernel/{base}");
+                disk.put(name, bytes.as_ref().clone());
+                disk.put(&module, bytes.as_ref().clone());
+            }
+            *self.files.borrow_mut() = Some(Rc::clone(&disk));
+            disk
+        });
+        if indexed && !self.indexed.replace(true) {
+            run(cx, &disk, "depmod", &[release]);
         }
-        run(cx, &disk, "depmod", &[release]);
-        *self.files.borrow_mut() = Some(Rc::clone(&disk));
         disk
     }
 }
@@ -63,7 +68,7 @@ pub(crate) fn helper(disk: Rc<Disk>) -> Helper {
             }
             let name = tool(path).unwrap_or("modprobe");
             let args = argv.get(1..).unwrap_or(&[]);
-            let files = disk.files(cx);
+            let files = disk.files(cx, name == "modprobe");
             Ok(run(cx, &files, name, args).0)
         }),
     }

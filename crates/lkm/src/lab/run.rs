@@ -72,7 +72,7 @@ pub(super) fn run(cx: &mut Cx, record: Record, lines: &[Line], files: &Files) {
                 sched::run_until(cx, until, |_| false);
                 lkm_kernel::time::advance(cx, until);
             }
-            Command::Expect(_) | Command::Tree(_) => {}
+            Command::Expect(_) | Command::Tree(_) | Command::Profile(_) => {}
             Command::Step(step) => {
                 number += 1;
                 trace::emit(
@@ -294,7 +294,7 @@ impl Lab<'_> {
                 tool = true;
                 let (name, args, disk) = (name.clone(), args.clone(), Rc::clone(&self.disk));
                 let body = move |cx: &mut Cx| -> R<i64> {
-                    let files = disk.files(cx);
+                    let files = disk.files(cx, name == "modprobe");
                     let (code, text) = modprobe::run(cx, &files, &name, &args);
                     sink.borrow_mut().extend(lines(&text));
                     Ok(i64::from(code))
@@ -345,6 +345,9 @@ fn finish(cx: &mut Cx, process: &Process) -> (String, Vec<String>) {
     let tid = process.tid;
     let until = cx.clock.now + PATIENCE;
     sched::run_until(cx, until, |cx| cx.sched.tasks[tid as usize].dead);
+    // What it woke or made runs now, and not in the step after.
+    let now = cx.clock.now;
+    sched::run_until(cx, now, |_| false);
     let task = &cx.sched.tasks[tid as usize];
     let out = process.out.borrow().clone();
     let ret = if !task.dead {

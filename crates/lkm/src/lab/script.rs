@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Clock(u64),
     /// Files that modprobe finds, beside those that steps name.
     Tree(Vec<String>),
+    /// Which kernel's rules; before the first step.
+    Profile(String),
     Expect(Expect),
 }
 
@@ -182,6 +184,7 @@ pub(crate) fn parse_line(raw: &str) -> Result<Option<(String, Command)>, String>
         },
         ("as", _) => return Err("as root, or as nobody".into()),
         ("tree", [_, ..]) => Command::Tree(rest.to_vec()),
+        ("profile", [name]) => Command::Profile(name.clone()),
         ("clock" | "wait", [time]) => Command::Clock(duration(time)?),
         ("expect", rest) => Command::Expect(expectation(rest)?),
         _ => Command::Step(step(first, rest)?),

@@ -86,10 +86,14 @@ impl Memory {
 /// Reads all modules, on all processors.
 pub fn read_all(fs: &dyn Files, found: &[Found], crcs: bool, memory: &Memory) -> Vec<Read> {
     let read = |f: &Found| memory.read(fs, f, crcs);
+    // Few modules are not worth the question how many processors there are.
+    if found.len() < 16 {
+        return found.iter().map(read).collect();
+    }
     let threads = std::thread::available_parallelism()
         .map_or(1, |n| n.get())
         .min(16);
-    if threads == 1 || found.len() < 16 {
+    if threads == 1 {
         return found.iter().map(read).collect();
     }
     let next = AtomicUsize::new(0);
