@@ -30,12 +30,10 @@ pub struct Memory {
 
 impl Memory {
     pub fn open(fs: &dyn Files, outname: &[u8], r: &Request) -> Memory {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now_ns = since.map_or(0, |d| d.as_nanos() as i128);
         let mut memory = Memory {
             on: false,
             cache: Cache::default(),
-            now_ns,
+            now_ns: 0,
             next: None,
             forget: r.no_incremental,
         };
@@ -46,6 +44,10 @@ impl Memory {
         let path = bytes!(outname, "/", cache::FILE);
         let old = fs.read(&path, cache::FILE_MAX).ok();
         memory.on = r.incremental || old.is_some();
+        if memory.on {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            memory.now_ns = since.map_or(0, |d| d.as_nanos() as i128);
+        }
         memory.cache = old.map(Cache::parse).unwrap_or_default();
         memory
     }
