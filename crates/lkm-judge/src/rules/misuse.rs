@@ -96,6 +96,11 @@ const ROWS: &[Row] = &[
         "the state, count or exit of a module was edited by hand",
     ),
     row(
+        "dangling-exit",
+        "dangling-exit",
+        "goes while another module's exit points into it",
+    ),
+    row(
         "result-ignored",
         "autoload-result-ignored",
         "what was requested is used without a look whether it came",

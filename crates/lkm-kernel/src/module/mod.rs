@@ -328,8 +328,27 @@ fn check_edited(cx: &mut Cx, module: usize, exit: u64) -> R<()> {
     Ok(())
 }
 
+/// Tells of other modules whose exit points into one that goes now.
+fn check_dangling(cx: &mut Cx, module: usize) -> R<()> {
+    for other in 0..cx.modules.list.len() {
+        let m = &cx.modules.list[other];
+        if other == module || m.gone || !m.listed {
+            continue;
+        }
+        let (this, name) = (m.addr, m.name.clone());
+        let exit = cx.r64(this + cx.off.module_exit)?;
+        if exit != 0 && find_by_addr(cx, exit) == Some(module) {
+            let into = &cx.modules.list[module].name;
+            let detail = format!("the exit of {name} is in {into}, which is unloaded");
+            trace::misuse(cx, "dangling-exit", &detail, this, "delete_module");
+        }
+    }
+    Ok(())
+}
+
 /// free_module: sysfs, uses, list, memory, in the kernel's order.
 pub fn free_module(cx: &mut Cx, module: usize) -> R<()> {
+    check_dangling(cx, module)?;
     cx.modules.list[module].in_sysfs = false;
     crate::locking::on_module_free(cx, module)?;
     if cx.profile.unformed {
