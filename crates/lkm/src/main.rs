@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod applets;
+mod doctor;
 mod examples;
 mod explain;
 mod lab;
@@ -49,6 +50,11 @@ const COMMANDS: &[Command] = &[
         name: "explain",
         help: "the page of a rule; or an oops text, read and explained",
         run: explain::main,
+    },
+    Command {
+        name: "doctor",
+        help: "what this machine lets the lab and the live commands do",
+        run: doctor::main,
     },
     Command {
         name: "graph",
