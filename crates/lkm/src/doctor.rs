@@ -22,7 +22,10 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Some(arg) => {
-            eprintln!("lkm doctor: {} is not understood; it takes no arguments", arg.to_string_lossy());
+            eprintln!(
+                "lkm doctor: {} is not understood; it takes no arguments",
+                arg.to_string_lossy()
+            );
             return ExitCode::from(2);
         }
         None => {}
@@ -30,7 +33,11 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     println!("the lab");
     let works = match lab() {
         Ok(()) => {
-            line(true, "low addresses, system call filter, traps, two stacks: a module was rehearsed", "");
+            line(
+                true,
+                "low addresses, system call filter, traps, two stacks: a module was rehearsed",
+                "",
+            );
             true
         }
         Err(why) => {
@@ -54,13 +61,28 @@ fn line(good: bool, what: &str, why: &str) {
 /// Rehearses the plainest example from end to end: whatever the lab needs is used on the way.
 fn lab() -> Result<(), String> {
     let (image, _) = crate::examples::find("hello")?;
-    let module = Input { name: "hello".into(), image: Rc::new(image.to_vec()), params: String::new() };
+    let module = Input {
+        name: "hello".into(),
+        image: Rc::new(image.to_vec()),
+        params: String::new(),
+    };
     let mut lab = Lab::new(Profile::default(), "6.1.0")?;
-    let report = lab.run(&Plan { with: Vec::new(), module, cycles: 1 }, false)?;
+    let report = lab.run(
+        &Plan {
+            with: Vec::new(),
+            module,
+            cycles: 1,
+        },
+        false,
+    )?;
     match report.result.load {
         Some(0) => Ok(()),
         Some(errno) => Err(format!("the load failed with {errno}")),
-        None => Err(report.reasons.first().cloned().unwrap_or_else(|| "the child did not finish".into())),
+        None => Err(report
+            .reasons
+            .first()
+            .cloned()
+            .unwrap_or_else(|| "the child did not finish".into())),
     }
 }
 
@@ -71,27 +93,69 @@ fn readable(path: &str) -> Result<String, String> {
 
 fn live() {
     let modules = readable("/proc/modules");
-    line(modules.is_ok(), "the list of loaded modules (/proc/modules)", &modules.err().unwrap_or_default());
+    line(
+        modules.is_ok(),
+        "the list of loaded modules (/proc/modules)",
+        &modules.err().unwrap_or_default(),
+    );
     let kallsyms = readable("/proc/kallsyms").map(|text| {
-        text.lines().take(64).any(|l| !l.starts_with("0000000000000000"))
+        text.lines()
+            .take(64)
+            .any(|l| !l.starts_with("0000000000000000"))
     });
     match kallsyms {
         Ok(true) => line(true, "addresses of kernel symbols (/proc/kallsyms)", ""),
-        Ok(false) => line(false, "addresses of kernel symbols", "they read as zero: needs root, and kernel.kptr_restrict below 2"),
+        Ok(false) => line(
+            false,
+            "addresses of kernel symbols",
+            "they read as zero: needs root, and kernel.kptr_restrict below 2",
+        ),
         Err(why) => line(false, "addresses of kernel symbols", &why),
     }
     let kcore = std::fs::File::open("/proc/kcore");
-    line(kcore.is_ok(), "kernel memory (/proc/kcore), for the exact walk of `lkm why`", &kcore.err().map(|e| e.to_string()).unwrap_or_default());
+    line(
+        kcore.is_ok(),
+        "kernel memory (/proc/kcore), for the exact walk of `lkm why`",
+        &kcore.err().map(|e| e.to_string()).unwrap_or_default(),
+    );
     let btf = std::fs::File::open("/sys/kernel/btf/vmlinux");
-    line(btf.is_ok(), "kernel types (/sys/kernel/btf/vmlinux)", &btf.err().map(|e| e.to_string()).unwrap_or_default());
+    line(
+        btf.is_ok(),
+        "kernel types (/sys/kernel/btf/vmlinux)",
+        &btf.err().map(|e| e.to_string()).unwrap_or_default(),
+    );
     let tracing = std::path::Path::new("/sys/kernel/tracing/events/module").is_dir();
-    line(tracing, "module trace events, for `lkm trace`", if tracing { "" } else { "tracefs is not mounted, or may not be read" });
+    line(
+        tracing,
+        "module trace events, for `lkm trace`",
+        if tracing {
+            ""
+        } else {
+            "tracefs is not mounted, or may not be read"
+        },
+    );
     if let Ok(text) = readable("/sys/kernel/security/lockdown") {
         let locked = !text.contains("[none]");
-        line(!locked, "no lockdown", if locked { "unsigned modules are refused, so a forced unload is impossible" } else { "" });
+        line(
+            !locked,
+            "no lockdown",
+            if locked {
+                "unsigned modules are refused, so a forced unload is impossible"
+            } else {
+                ""
+            },
+        );
     }
     if let Ok(text) = readable("/proc/sys/kernel/modules_disabled") {
         let disabled = text.trim() == "1";
-        line(!disabled, "modules may be loaded and unloaded", if disabled { "kernel.modules_disabled is set until the next boot" } else { "" });
+        line(
+            !disabled,
+            "modules may be loaded and unloaded",
+            if disabled {
+                "kernel.modules_disabled is set until the next boot"
+            } else {
+                ""
+            },
+        );
     }
 }

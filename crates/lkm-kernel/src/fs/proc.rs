@@ -83,7 +83,7 @@ static OPS: KernelOps = KernelOps {
 
 /// Directories and files that /proc has without modules.
 const BUILT_IN: &[&str] = &[
-    "net", "sys", "driver", "fs", "bus", "tty", "irq", "scsi", "sysvipc", "acpi", "asound",
+    "net", "sys", "driver", "fs", "bus", "tty", "irq", "sysvipc", "acpi",
 ];
 
 fn top(cx: &mut Cx) {
