@@ -6,7 +6,7 @@
  */
 //#Conforms: filp_open filp_close misc_register misc_deregister __register_chrdev
 //#Conforms: __unregister_chrdev device_create device_destroy __class_create class_destroy
-//#Conforms: kernel_read no_llseek module_refcount
+//#Conforms: module_refcount
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* User memory of the loading process, and files that kernel code opens and reads. */
 //#Conforms: vm_mmap vm_munmap _copy_from_user _copy_to_user strncpy_from_user strnlen_user
-//#Conforms: clear_user check_zeroed_user memdup_user memdup_user_nul strndup_user
+//#Conforms: check_zeroed_user memdup_user memdup_user_nul strndup_user
 //#Conforms: copy_from_kernel_nofault simple_read_from_buffer simple_write_to_buffer
 //#Conforms: filp_open filp_close kernel_read proc_create_single_data remove_proc_entry
 //#Verdict: clean
