@@ -101,7 +101,8 @@ pub fn mask(line: &str) -> String {
         .collect();
     out = words.join(" ");
     if let Some((before, after)) = out.split_once("PID: ") {
-        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        // A record that is masked already stays as it is.
+        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == 'N');
         out = format!("{before}PID: N{rest}");
     }
     out

@@ -16,6 +16,8 @@ pub struct Options {
     pub vermagic: Option<String>,
     /// CRCs of the kernel's exports, when a Module.symvers is at hand.
     pub crcs: Option<Rc<std::collections::BTreeMap<String, u32>>>,
+    /// module_blacklist= of the command line.
+    pub blacklist: String,
     /// module.sig_enforce.
     pub sig_enforce: bool,
     /// Appended signatures count as good.
@@ -34,6 +36,7 @@ impl Default for Options {
             release: "6.1.0".into(),
             vermagic: None,
             crcs: None,
+            blacklist: String::new(),
             sig_enforce: false,
             trusted_signatures: true,
             force_load: true,

@@ -9,7 +9,7 @@ mod run;
 mod script;
 mod tell;
 
-use crate::rehearse::run::{Lab, release_of};
+use crate::rehearse::run::Lab;
 use lkm_kernel::profile::Profile;
 use lkm_machine::fork;
 use lkm_trace::{Event, Trace};
@@ -92,11 +92,9 @@ fn lab(options: &Options) -> Result<ExitCode, String> {
         .unwrap_or_default();
     let files = read_files(&lines, &directory);
     let vermagic = options.vermagic.clone().or_else(|| common_vermagic(&files));
-    let release = files
-        .values()
-        .map(|f| release_of(f))
-        .max_by_key(|r| files.values().filter(|f| release_of(f) == *r).count());
-    let release = release.unwrap_or_else(|| "6.1.0".into());
+    // The kernel that most of the files were built for; a broken file says nothing of it.
+    let release = vermagic.as_deref().and_then(|v| v.split(' ').next());
+    let release = release.unwrap_or("6.1.0").to_owned();
     let mut wanted = options.profile.clone();
     for (index, line) in lines.iter().enumerate() {
         if let Command::Profile(name) = &line.command {
@@ -120,6 +118,17 @@ fn lab(options: &Options) -> Result<ExitCode, String> {
         o.vermagic = vermagic;
         o.trusted_signatures = false;
         o.crcs = symvers(&release).map(Rc::new);
+        for line in &lines {
+            if let Command::Boot(words) = &line.command {
+                for word in words {
+                    match word.split_once('=') {
+                        Some(("module_blacklist", names)) => names.clone_into(&mut o.blacklist),
+                        Some(("module.sig_enforce", value)) => o.sig_enforce = value == "1",
+                        _ => {}
+                    }
+                }
+            }
+        }
     })?;
     let (trace, ended) = lab.record(|cx, record| run::run(cx, record, &lines, &files))?;
     let steps = steps(&trace);

@@ -95,7 +95,7 @@ fn bus_register(cx: &mut Cx, c: &Call) -> R {
     let name = cx.text(at)?;
     if cx.buses.buses.values().any(|b| b.name == name) {
         let text = format!(
-            "kobject: kobject_add_internal failed for {name} with -EEXIST, don't try to register things with the same name in the same directory.\n"
+            "kobject_add_internal failed for {name} with -EEXIST, don't try to register things with the same name in the same directory.\n"
         );
         printk::log(
             cx,

@@ -66,7 +66,7 @@ pub fn register(cx: &mut Cx, class: u64) -> R<i32> {
             cx,
             3,
             &format!(
-                "kobject: kobject_add_internal failed for {name} with -EEXIST, don't try to register things with the same name in the same directory.\n"
+                "kobject_add_internal failed for {name} with -EEXIST, don't try to register things with the same name in the same directory.\n"
             ),
         );
         return Ok(error);

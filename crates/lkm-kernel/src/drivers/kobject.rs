@@ -200,7 +200,7 @@ pub fn add_internal(cx: &mut Cx, kobj: u64) -> R<i32> {
     cx.w64(kobj + off.kobject_parent, 0)?;
     let text = if error == -EEXIST {
         format!(
-            "kobject: kobject_add_internal failed for {label} with -EEXIST, don't try to register things with the same name in the same directory.\n"
+            "kobject_add_internal failed for {label} with -EEXIST, don't try to register things with the same name in the same directory.\n"
         )
     } else {
         let above = if parent == 0 {
@@ -208,9 +208,7 @@ pub fn add_internal(cx: &mut Cx, kobj: u64) -> R<i32> {
         } else {
             name(cx, parent)?
         };
-        format!(
-            "kobject: kobject_add_internal failed for {label} (error: {error} parent: {above})\n"
-        )
+        format!("kobject_add_internal failed for {label} (error: {error} parent: {above})\n")
     };
     printk::log(cx, 3, &text);
     Ok(error)

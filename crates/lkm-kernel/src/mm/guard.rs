@@ -45,7 +45,9 @@ const RED_BYTE: u8 = 0xcc;
 pub fn alloc(cx: &mut Cx, size: u64, align: u64, zero: bool) -> Option<u64> {
     let align = align.max(8);
     let npages = (size.next_multiple_of(align).max(8)).div_ceil(map::PAGE);
-    let guarded = npages <= 16
+    // A slot is aligned to a page, no more.
+    let guarded = align <= map::PAGE
+        && npages <= 16
         && (cx.guard.slots < MAX_SLOTS
             || cx.guard.free.get(&npages).is_some_and(|f| !f.is_empty()));
     let (base, addr) = if guarded {

@@ -1,6 +1,7 @@
 //! Names for addresses and addresses for names (kernel/module/kallsyms.c, kernel/kallsyms.c).
 
 use crate::Cx;
+use lkm_machine::map;
 
 /// A symbol of a loaded module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,24 +25,27 @@ pub fn lookup(cx: &Cx, addr: u64) -> Option<(String, u64, u64, Option<String>)> 
     }
     let module = &cx.modules.list[super::find_by_addr(cx, addr)?];
     let index = module.syms.partition_point(|sym| sym.addr <= addr);
-    let sym = module.syms[..index]
+    // Of several symbols at one address the first of the symbol table is told; it reaches to the next one.
+    let best = module.syms[..index].last()?.addr;
+    let sym = module.syms[..index].iter().find(|s| s.addr == best)?;
+    let text_end = module
+        .sections
         .iter()
-        .rev()
-        .find(|s| s.size != 0 || s.addr == addr)
-        .or(module.syms[..index].last())?;
-    let end = module
-        .syms
-        .get(index)
-        .map_or(module.core_base + module.core_size, |next| next.addr);
-    let size = if sym.size != 0 {
-        sym.size
-    } else {
-        end.saturating_sub(sym.addr)
+        .filter(|s| s.exec && s.init == sym.init)
+        .map(|s| s.addr + s.size)
+        .max()
+        .map_or(module.core_base + module.core_size, |end| {
+            end.next_multiple_of(map::PAGE)
+        });
+    let next = module.syms.get(index).map(|next| next.addr);
+    let end = match next {
+        Some(next) if next < text_end || addr >= text_end => next,
+        _ => text_end,
     };
     Some((
         sym.name.clone(),
         addr - sym.addr,
-        size,
+        end.saturating_sub(sym.addr),
         Some(module.name.clone()),
     ))
 }

@@ -58,7 +58,7 @@ impl KernelRules {
 pub(super) fn rules(cx: &Cx) -> KernelRules {
     KernelRules {
         vermagic: cx.options.vermagic.clone(),
-        blacklist: cx.modules.blacklist.clone(),
+        blacklist: cx.options.blacklist.clone(),
         flags: 0,
         strict: cx.profile.strict_elf,
         module_size: cx.off.module_size,
@@ -125,6 +125,14 @@ fn apply_events(cx: &mut Cx, events: Vec<check::Event>, module_taints: &mut u32)
             cx.modules.printed_once.push(event.step);
         }
         if say && let Some(message) = event.message {
+            if event.step == "L19" {
+                // The architecture's own words come first (retpoline_module_ok).
+                printk::log(
+                    cx,
+                    3,
+                    "Spectre V2 : System may be vulnerable to spectre v2\n",
+                );
+            }
             printk::log(cx, 4, &format!("{message}\n"));
         }
         if let Some(bit) = bit {
@@ -930,6 +938,7 @@ fn do_init_module(cx: &mut Cx, index: usize) -> R<i32> {
     steps::new(cx, "wake_up_all(&module_wq)");
     steps::step(cx, "load_module answers 0");
     cx.modules.list[index].syms.retain(|s| !s.init);
+    super::drop_init(cx, index);
     // The init memory goes after a grace period: a call that races with the end of init does not fault yet.
     let when = cx.clock.now + 10_000_000;
     crate::time::at(cx, when, free_init_later, index as u64, 0);

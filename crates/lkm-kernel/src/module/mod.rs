@@ -148,8 +148,10 @@ pub struct State {
     pub tell_steps: bool,
     /// References held now, oldest first.
     pub held: Vec<refs::Held>,
-    /// module_blacklist=.
-    pub blacklist: String,
+    /// Whether the message about lock debugging was printed, or an oops switched it off before.
+    pub lock_debugging_off: bool,
+    /// Where the text of the parameter set last is, as its type left it.
+    pub last_param: u64,
     /// The kernel's taint mask.
     pub taints: u32,
     /// Name and taints of the module unloaded last.
@@ -249,6 +251,18 @@ pub fn enter_phase(cx: &mut Cx, module: usize, phase: Phase) {
 /// add_taint: the bit is never cleared; some say that lock debugging ends.
 pub fn taint_kernel(cx: &mut Cx, bit: u32) {
     cx.modules.taints |= 1 << bit;
+    let unreliable = [
+        taint::PROPRIETARY,
+        taint::FORCED_MODULE,
+        taint::FORCED_RMMOD,
+    ];
+    if bit == taint::DIE {
+        // The oops switched lock debugging off by itself, without a word.
+        cx.modules.lock_debugging_off = true;
+    } else if unreliable.contains(&bit) && !cx.modules.lock_debugging_off {
+        cx.modules.lock_debugging_off = true;
+        crate::printk::log(cx, 4, "Disabling lock debugging due to kernel taint\n");
+    }
 }
 
 /// Head of the guest's module list.
@@ -418,16 +432,24 @@ fn free_memory(cx: &mut Cx, module: usize) {
     }
 }
 
+/// The init image is no longer the module's; it is unmapped by [`free_init`].
+fn drop_init(cx: &mut Cx, module: usize) {
+    let m = &mut cx.modules.list[module];
+    if m.init_base != 0 && m.init_size != 0 {
+        m.freed_init = (m.init_base, m.init_size);
+    }
+    m.init_base = 0;
+    m.init_size = 0;
+}
+
 /// Unmaps the init image (do_free_init): code and data in it trap from now on.
 fn free_init(cx: &mut Cx, module: usize) {
-    let m = &mut cx.modules.list[module];
-    let (base, size) = (m.init_base, m.init_size.next_multiple_of(map::PAGE));
+    drop_init(cx, module);
+    let (base, size) = cx.modules.list[module].freed_init;
+    let size = size.next_multiple_of(map::PAGE);
     if base == 0 || size == 0 {
         return;
     }
-    m.freed_init = (base, m.init_size);
-    m.init_base = 0;
-    m.init_size = 0;
     let _ = cx.protect(map::MODULES, base, size, Prot::None);
     cx.discard(map::MODULES, base, size);
 }

@@ -393,7 +393,12 @@ fn array_set(cx: &mut Cx, c: &Call) -> R {
     let name = param_name(cx, c)?;
     let text = cx.cstr(c.a[0], 4096)?;
     let mut count = 0;
+    let mut at = c.a[0];
     for part in text.split(|&b| b == b',') {
+        // The comma after the element becomes its end, for good.
+        at += part.len() as u64;
+        cx.w8(at, 0)?;
+        at += 1;
         if count >= a.max {
             printk::log(
                 cx,

@@ -134,8 +134,13 @@ pub(super) fn parse_args(cx: &mut Cx, index: usize, args: &str) -> R<i32> {
             break;
         }
         let shown = String::from_utf8_lossy(&name).into_owned();
+        cx.modules.last_param = 0;
         let result = one(cx, index, &name, value.as_deref())?;
-        let text = String::from_utf8_lossy(value.as_deref().unwrap_or(b"")).into_owned();
+        // An array's commas have become ends of strings by now, and the message shows what is left.
+        let text = match cx.modules.last_param {
+            0 => String::from_utf8_lossy(value.as_deref().unwrap_or(b"")).into_owned(),
+            at => cx.text(at)?,
+        };
         match result {
             Some(0) => {}
             Some(errno) => {
@@ -205,6 +210,7 @@ pub fn set(cx: &mut Cx, index: usize, param: &Param, value: Option<&[u8]>) -> R<
             at
         }
     };
+    cx.modules.last_param = text;
     let set = cx.r64(param.ops + 8)?;
     if set == 0 {
         return Ok(-EINVAL);

@@ -24,6 +24,10 @@ pub fn read(cx: &mut Cx, path: &str, privileged: bool) -> R<Option<Answer>> {
         "/proc/sys/kernel/modules_disabled" => {
             Ok(Node::Text(format!("{}\n", u8::from(cx.modules.disabled))))
         }
+        "/sys/module/module/parameters/sig_enforce" => {
+            let letter = if cx.options.sig_enforce { "Y" } else { "N" };
+            Ok(Node::Text(format!("{letter}\n")))
+        }
         "/proc/kallsyms" => Ok(Node::Text(all_symbols(cx, privileged))),
         "/sys/module" | "/sys/module/" => {
             let mut names: Vec<String> = cx
@@ -125,7 +129,13 @@ fn of_module(cx: &mut Cx, rest: &str) -> R<Answer> {
             })
         }
         "sections" => {
-            let mut names: Vec<String> = m.sections.iter().map(|s| s.name.clone()).collect();
+            let mut names: Vec<String> = m
+                .sections
+                .iter()
+                .filter(|s| s.size != 0)
+                .map(|s| s.name.clone())
+                .chain([".symtab".to_owned(), ".strtab".to_owned()])
+                .collect();
             names.sort();
             Ok(Ok(Node::Directory(names)))
         }
@@ -134,7 +144,7 @@ fn of_module(cx: &mut Cx, rest: &str) -> R<Answer> {
             Some(("sections", name)) => Ok(m
                 .sections
                 .iter()
-                .find(|s| s.name == name)
+                .find(|s| s.name == name && s.size != 0)
                 .map(|s| Node::Text(format!("0x{:016x}\n", s.addr)))
                 .ok_or(ENOENT)),
             _ => Ok(Err(ENOENT)),

@@ -85,19 +85,15 @@ fn append(cx: &mut Cx, level: Option<u32>, cont: bool, text: &str) {
     let complete = text.ends_with('\n');
     let time = cx.clock.now;
     let state = &mut cx.printk;
-    let mut parts = text.strip_suffix('\n').unwrap_or(text).split('\n');
-    if cont
-        && state.open
-        && let (Some(last), Some(first)) = (state.lines.last_mut(), parts.next())
-    {
-        last.text.push_str(first);
-    }
-    for part in parts {
-        state.lines.push(Line {
+    // A newline inside of a message stays in its record.
+    let record = text.strip_suffix('\n').unwrap_or(text);
+    match state.lines.last_mut() {
+        Some(last) if cont && state.open => last.text.push_str(record),
+        _ => state.lines.push(Line {
             level,
             time,
-            text: part.to_owned(),
-        });
+            text: record.to_owned(),
+        }),
     }
     state.open = !complete;
 }

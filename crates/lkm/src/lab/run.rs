@@ -72,7 +72,7 @@ pub(super) fn run(cx: &mut Cx, record: Record, lines: &[Line], files: &Files) {
                 sched::run_until(cx, until, |_| false);
                 lkm_kernel::time::advance(cx, until);
             }
-            Command::Expect(_) | Command::Tree(_) | Command::Profile(_) => {}
+            Command::Expect(_) | Command::Tree(_) | Command::Profile(_) | Command::Boot(_) => {}
             Command::Step(step) => {
                 number += 1;
                 trace::emit(
@@ -126,7 +126,9 @@ impl Lab<'_> {
             .collect();
         self.logged = cx.printk.lines.len();
         for line in lines {
-            say(cx, "log", &line);
+            for part in line.split('\n') {
+                say(cx, "log", part);
+            }
         }
         for line in out {
             say(cx, "out", line);
@@ -308,8 +310,12 @@ impl Lab<'_> {
                 (if want_directory { "ls" } else { "cat" }, Box::new(body))
             }
             Step::Write { path, text } => {
-                let (path, text) = (path.clone(), text.clone());
+                let (path, text, root) = (path.clone(), text.clone(), self.root);
                 let body = move |cx: &mut Cx| -> R<i64> {
+                    if !root {
+                        // All of these files are root's to write.
+                        return Ok(i64::from(-errno::EACCES));
+                    }
                     let sysctl = path.strip_prefix("/proc/sys/");
                     if let Some(name) = sysctl.filter(|n| kernel_sysctl::show(cx, n).is_some()) {
                         return Ok(i64::from(-kernel_sysctl::store(cx, name, text.as_bytes())));

@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Clock(u64),
     /// Files that modprobe finds, beside those that steps name.
     Tree(Vec<String>),
+    /// The kernel's command line.
+    Boot(Vec<String>),
     /// Which kernel's rules; before the first step.
     Profile(String),
     Expect(Expect),
@@ -183,6 +185,16 @@ pub(crate) fn parse_line(raw: &str) -> Result<Option<(String, Command)>, String>
             root: who == "root",
         },
         ("as", _) => return Err("as root, or as nobody".into()),
+        ("boot", words) => {
+            if let Some(word) = words.iter().find(|w| {
+                !w.starts_with("module_blacklist=") && !w.starts_with("module.sig_enforce=")
+            }) {
+                return Err(format!(
+                    "{word}: the lab knows module_blacklist= and module.sig_enforce="
+                ));
+            }
+            Command::Boot(words.to_vec())
+        }
         ("tree", [_, ..]) => Command::Tree(rest.to_vec()),
         ("profile", [name]) => Command::Profile(name.clone()),
         ("clock" | "wait", [time]) => Command::Clock(duration(time)?),
