@@ -102,7 +102,13 @@ pub(crate) fn address_of(page: u64) -> Option<u64> {
 
 /// Takes 2^order pages; 0 when there are none.
 fn take(cx: &mut Cx, size: u64, gfp: u64, flat: bool) -> R {
-    let Some(addr) = guard::alloc(cx, size, map::PAGE, gfp & GFP_ZERO != 0) else {
+    // A block of the buddy system is aligned to its own size.
+    let align = if size.is_power_of_two() {
+        size
+    } else {
+        map::PAGE
+    };
+    let Some(addr) = guard::alloc(cx, size, align, gfp & GFP_ZERO != 0) else {
         return Ok(0);
     };
     let head = page_of(addr);
