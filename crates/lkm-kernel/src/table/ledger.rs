@@ -5,6 +5,8 @@
 //! exports stand here; what other modules export is their own code, loaded as a dependency.
 
 use super::{Key, Row, When, registers, unregisters};
+use crate::Cx;
+use crate::abi::{Call, R};
 use crate::drivers::foreign;
 
 const RET: Key = Key::Ret;
@@ -22,7 +24,45 @@ const fn driver(name: &'static str, key: Key, when: When) -> Row {
     row.sleeps()
 }
 
+/// led_trigger_register_simple(name, &trigger): a trigger of the core's making, stored where the caller says.
+fn led_trigger(cx: &mut Cx, c: &Call) -> R {
+    let trigger = crate::mm::kernel_object(cx, 256)?;
+    cx.w64(c.a[1], trigger)?;
+    // Void in C; the row takes its key from here.
+    Ok(trigger)
+}
+
+const fn simple_led_trigger() -> Row {
+    let mut row = registers(
+        "led_trigger_register_simple",
+        "led trigger",
+        RET,
+        When::Pointer,
+    )
+    .named(0);
+    row.fun = led_trigger;
+    row
+}
+
 pub(crate) const ROWS: &[Row] = &[
+    simple_led_trigger(),
+    unregisters("led_trigger_unregister_simple", "led trigger", A0),
+    registers("bus_register_notifier", "bus notifier", A1, When::Zero),
+    unregisters("bus_unregister_notifier", "bus notifier", A1),
+    registers(
+        "register_pernet_subsys",
+        "pernet operations",
+        A0,
+        When::Zero,
+    ),
+    unregisters("unregister_pernet_subsys", "pernet operations", A0),
+    registers(
+        "register_pernet_device",
+        "pernet device operations",
+        A0,
+        When::Zero,
+    ),
+    unregisters("unregister_pernet_device", "pernet device operations", A0),
     driver("__spi_register_driver", A1, When::Zero),
     driver("__serdev_device_driver_register", A0, When::Zero),
     driver("i2c_register_driver", A1, When::Zero),
