@@ -1,5 +1,5 @@
-//! Locks taken when a count falls to zero (lib/refcount.c), locks dropped around a reschedule
-//! (kernel/sched/core.c), and the kernel's own big mutexes that modules take by function.
+//! Locks dropped around a reschedule (kernel/sched/core.c), and the kernel's own big mutexes that modules take
+//! by function.
 
 use super::{mutex, spinlock};
 use crate::abi::{Call, R};
@@ -9,14 +9,6 @@ use crate::table::{Row, behaves};
 use crate::{Cx, data};
 
 pub(crate) const ROWS: &[Row] = &[
-    behaves("refcount_dec_and_mutex_lock", refcount_dec_and_mutex_lock),
-    behaves("refcount_dec_and_lock", refcount_dec_and_lock),
-    behaves(
-        "refcount_dec_and_lock_irqsave",
-        refcount_dec_and_lock_irqsave,
-    ),
-    behaves("refcount_dec_if_one", refcount_dec_if_one),
-    behaves("refcount_dec_not_one", refcount_dec_not_one),
     behaves("__cond_resched_lock", cond_resched_lock),
     behaves("__cond_resched_rwlock_read", nothing),
     behaves("__cond_resched_rwlock_write", nothing),
@@ -49,83 +41,6 @@ fn own(cx: &mut Cx, name: &'static str) -> R<u64> {
 
 fn nothing(_: &mut Cx, _: &Call) -> R {
     Ok(0)
-}
-
-/// A count that is already saturated or zero is told by the kernel's own checks in refcount_warn_saturate.
-fn dec_not_one(cx: &mut Cx, at: u64) -> R<bool> {
-    let count = cx.r32(at)?;
-    if count == 1 {
-        return Ok(false);
-    }
-    if count == 0 {
-        crate::trace::misuse(
-            cx,
-            "refcount",
-            "refcount_t: underflow; use-after-free.",
-            at,
-            "refcount_dec_and_lock",
-        );
-        crate::traps::warn(
-            cx,
-            "refcount_t: underflow; use-after-free.\n",
-            "refcount_dec",
-        )?;
-        return Ok(true);
-    }
-    if count != 0xc000_0000 {
-        cx.w32(at, count - 1)?;
-    }
-    Ok(true)
-}
-
-fn refcount_dec_not_one(cx: &mut Cx, c: &Call) -> R {
-    Ok(u64::from(dec_not_one(cx, c.a[0])?))
-}
-
-fn refcount_dec_if_one(cx: &mut Cx, c: &Call) -> R {
-    if cx.r32(c.a[0])? != 1 {
-        return Ok(0);
-    }
-    cx.w32(c.a[0], 0)?;
-    Ok(1)
-}
-
-fn refcount_dec_and_mutex_lock(cx: &mut Cx, c: &Call) -> R {
-    let [count, lock, ..] = c.a;
-    if dec_not_one(cx, count)? {
-        return Ok(0);
-    }
-    mutex::lock(cx, lock, UNINTERRUPTIBLE, "refcount_dec_and_mutex_lock")?;
-    let left = cx.r32(count)?.wrapping_sub(1);
-    cx.w32(count, left)?;
-    if left == 0 {
-        return Ok(1);
-    }
-    mutex::unlock(cx, lock, "refcount_dec_and_mutex_lock")?;
-    Ok(0)
-}
-
-fn refcount_dec_and_lock(cx: &mut Cx, c: &Call) -> R {
-    let [count, lock, ..] = c.a;
-    if dec_not_one(cx, count)? {
-        return Ok(0);
-    }
-    spinlock::enter(cx, spinlock::Mode::Plain);
-    spinlock::acquire(cx, lock, "refcount_dec_and_lock")?;
-    cx.w32(count, 0)?;
-    Ok(1)
-}
-
-fn refcount_dec_and_lock_irqsave(cx: &mut Cx, c: &Call) -> R {
-    let [count, lock, flags, ..] = c.a;
-    if dec_not_one(cx, count)? {
-        return Ok(0);
-    }
-    let old = spinlock::enter(cx, spinlock::Mode::Irq);
-    cx.w64(flags, old)?;
-    spinlock::acquire(cx, lock, "refcount_dec_and_lock_irqsave")?;
-    cx.w32(count, 0)?;
-    Ok(1)
 }
 
 /// Drops the lock while others run, when others wait.
