@@ -2,8 +2,8 @@
 //! are those of the specification that the tests cite.
 
 use super::{
-    COMING, Exported, GOING, LIVE, MODULE_WQ, Module, NAME_LEN, Section, UNFORMED, kallsyms, orc,
-    params, refs, relocate, resolve, steps, taint,
+    COMING, GOING, LIVE, MODULE_WQ, Module, NAME_LEN, Section, UNFORMED, images, init, params,
+    refs, relocate, steps, taint,
 };
 use crate::abi::{R, errno::*};
 use crate::profile::DuplicateName;
@@ -78,29 +78,8 @@ pub enum Args {
     Fault,
 }
 
-/// A place of a section in an image.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Placed {
-    which: usize,
-    pub base: u64,
-    pub offset: u64,
-}
-
-/// The images of a module while they are put together: core, init, per-CPU template.
-pub(super) struct Images {
-    buffers: [Vec<u8>; 3],
-    /// By section index.
-    pub places: Vec<Option<Placed>>,
-}
-
-impl Images {
-    pub fn buffer(&mut self, place: Placed) -> &mut [u8] {
-        &mut self.buffers[place.which]
-    }
-}
-
 /// Ends a load: the kernel's message is logged, the errno goes back negative.
-fn refuse(cx: &mut Cx, refusal: Refusal) -> i32 {
+pub(super) fn refuse(cx: &mut Cx, refusal: Refusal) -> i32 {
     if let Some(message) = refusal.message {
         for line in message.lines() {
             printk::log(cx, 3, &format!("{line}\n"));
@@ -349,7 +328,7 @@ fn formed(
         steps::step(cx, "notifier MODULE_STATE_COMING");
         super::notify(cx, index, COMING)?;
     }
-    do_init_module(cx, index)
+    init::do_init_module(cx, index)
 }
 
 /// Unlinks and frees a module that never became COMING, or whose load failed.
@@ -458,8 +437,8 @@ fn build(
     if let Err(refusal) = sections {
         return Ok(refuse(cx, refusal));
     }
-    let mut images = images(cx, index, info, layout, file_size);
-    let values = match simplify_symbols(cx, index, info, &images)? {
+    let mut images = images::images(cx, index, info, layout, file_size);
+    let values = match images::simplify_symbols(cx, index, info, &images)? {
         Ok(values) => values,
         Err(errno) => return Ok(-errno),
     };
@@ -472,272 +451,10 @@ fn build(
         }
         return Ok(-bad.errno);
     }
-    tables(cx, index, info, &images, &values);
-    write_images(cx, index, images)?;
+    images::tables(cx, index, info, &images, &values);
+    images::write_images(cx, index, images)?;
     finish_struct(cx, index)?;
     Ok(0)
-}
-
-/// Copies the loaded sections into host buffers.
-fn images(cx: &Cx, index: usize, info: &LoadInfo<'_>, layout: &Layout, _: usize) -> Images {
-    let m = &cx.modules.list[index];
-    let mut buffers = [
-        vec![0u8; layout.core.size as usize],
-        vec![0u8; layout.init.size as usize],
-        vec![0u8; layout.percpu.map_or(0, |p| p.size) as usize],
-    ];
-    let mut places = vec![None; info.elf.sections.len()];
-    let mut copy = |section: usize, place: Placed| {
-        let data = info.elf.sections[section].data;
-        let at = place.offset as usize;
-        if let Some(slot) = buffers[place.which].get_mut(at..at + data.len()) {
-            slot.copy_from_slice(data);
-        }
-        places[section] = Some(place);
-    };
-    for p in &layout.places {
-        let (which, base) = match p.image {
-            Image::Core => (0, m.core_base),
-            Image::Init => (1, m.init_base),
-        };
-        copy(
-            p.section,
-            Placed {
-                which,
-                base,
-                offset: p.offset,
-            },
-        );
-    }
-    if let Some(percpu) = layout.percpu {
-        // Its symbols are offsets from the per-CPU base; what the template points to itself is relocated
-        // at the CPU's copy.
-        copy(
-            percpu.section,
-            Placed {
-                which: 2,
-                base: map::PERCPU.start + m.percpu.0,
-                offset: 0,
-            },
-        );
-    }
-    Images { buffers, places }
-}
-
-/// simplify_symbols: a value for each symbol, or the last errno after all were tried.
-fn simplify_symbols(
-    cx: &mut Cx,
-    index: usize,
-    info: &LoadInfo<'_>,
-    images: &Images,
-) -> R<Result<Vec<u64>, i32>> {
-    let mut values = vec![0u64];
-    let mut last = None;
-    let user = cx.modules.list[index].name.clone();
-    for symbol in info.elf.symbols().skip(1) {
-        let value = match check::classify_symbol(info, &symbol) {
-            Ok(check::Place::Absolute) => symbol.value,
-            Ok(check::Place::Section(section)) => {
-                match images.places.get(section).copied().flatten() {
-                    Some(place) => place.base + place.offset + symbol.value,
-                    None => symbol.value,
-                }
-            }
-            Ok(check::Place::Percpu) => cx.modules.list[index].percpu.0 + symbol.value,
-            Ok(check::Place::Undefined) => {
-                let weak = symbol.bind() == lkm_object::elf::STB_WEAK;
-                match resolve::wait_for(cx, index, info, symbol.name)? {
-                    Ok(Some(value)) => value,
-                    Ok(None)
-                        if weak
-                            || symbol.name == "_GLOBAL_OFFSET_TABLE_"
-                            || symbol.name.is_empty() =>
-                    {
-                        0
-                    }
-                    failed => {
-                        let errno = failed.err().unwrap_or(ENOENT);
-                        let text = match cx.profile.unknown_symbol_err {
-                            None => format!("{user}: Unknown symbol {}\n", symbol.name),
-                            Some(told) => {
-                                let shown = if errno == ENOENT && !told { 0 } else { errno };
-                                format!("{user}: Unknown symbol {} (err {})\n", symbol.name, -shown)
-                            }
-                        };
-                        printk::log(cx, 4, &text);
-                        last = Some(errno);
-                        0
-                    }
-                }
-            }
-            Err(refusal) => {
-                last = Some(refusal.errno);
-                refuse(cx, refusal);
-                0
-            }
-        };
-        values.push(value);
-    }
-    Ok(match last {
-        Some(errno) => Err(errno),
-        None => Ok(values),
-    })
-}
-
-/// Takes what the kernel keeps beside the images: symbols, exports, unwind, exception and bug tables.
-fn tables(cx: &mut Cx, index: usize, info: &LoadInfo<'_>, images: &Images, values: &[u64]) {
-    let section = |name: &str| -> Option<(u64, &[u8])> {
-        let at = info.find_sec(name);
-        let place = images
-            .places
-            .get(at)
-            .copied()
-            .flatten()
-            .filter(|_| at != 0)?;
-        let size = info.elf.sections[at].size as usize;
-        let bytes =
-            images.buffers[place.which].get(place.offset as usize..place.offset as usize + size)?;
-        Some((place.base + place.offset, bytes))
-    };
-    let word = |bytes: &[u8], at: usize| {
-        i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap_or_default())
-    };
-    let mut extable = Vec::new();
-    if let Some((base, bytes)) = section("__ex_table") {
-        for (n, entry) in bytes.chunks_exact(12).enumerate() {
-            let at = base + n as u64 * 12;
-            let insn = at.wrapping_add(word(entry, 0) as i64 as u64);
-            extable.push((insn, (at + 4).wrapping_add(word(entry, 4) as i64 as u64)));
-        }
-        extable.sort_unstable();
-    }
-    let mut bugs = Vec::new();
-    if let Some((base, bytes)) = section("__bug_table") {
-        for (n, entry) in bytes.chunks_exact(12).enumerate() {
-            let at = base + n as u64 * 12;
-            let insn = at.wrapping_add(word(entry, 0) as i64 as u64);
-            let file = (at + 4).wrapping_add(word(entry, 4) as i64 as u64);
-            let line = u16::from_le_bytes([entry[8], entry[9]]);
-            let flags = u16::from_le_bytes([entry[10], entry[11]]);
-            let file = string_at(info, images, file);
-            bugs.push((insn, file, u32::from(line), flags));
-        }
-    }
-    let orc = match (section(".orc_unwind_ip"), section(".orc_unwind")) {
-        (Some((base, ips)), Some((_, entries))) => orc::Orc::new(ips, base, entries),
-        _ => orc::Orc::default(),
-    };
-    let mut exports = Vec::new();
-    if let Ok(file) = lkm_object::module::ModuleFile::parse(info.elf.data) {
-        for export in &file.exports {
-            exports.push(Exported {
-                name: export.name.to_owned(),
-                addr: values.get(export.symbol as usize).copied().unwrap_or(0),
-                gpl: export.gpl,
-                crc: export.crc,
-                namespace: export.namespace.map(str::to_owned),
-            });
-        }
-    }
-    let syms = symbols(info, images, values, &exports);
-    let params = params::read(info, images_word(images), values);
-    let m = &mut cx.modules.list[index];
-    m.extable = extable;
-    m.bugs = bugs;
-    m.orc = orc;
-    m.exports = exports;
-    m.syms = syms;
-    m.params = params;
-}
-
-/// Reads a relocated 64-bit word of a section, for tables of pointers.
-fn images_word(images: &Images) -> impl Fn(usize, u64) -> Option<(u64, u64)> + '_ {
-    |section, offset| {
-        let place = images.places.get(section).copied().flatten()?;
-        let at = (place.offset + offset) as usize;
-        let bytes = images.buffers[place.which].get(at..at + 8)?;
-        Some((
-            place.base + place.offset + offset,
-            u64::from_le_bytes(bytes.try_into().ok()?),
-        ))
-    }
-}
-
-/// A string in one of the images, by its future address.
-fn string_at(info: &LoadInfo<'_>, images: &Images, addr: u64) -> String {
-    for (index, place) in images.places.iter().enumerate() {
-        let Some(place) = place else { continue };
-        let start = place.base + place.offset;
-        let size = info.elf.sections[index].size;
-        if addr >= start && addr < start + size {
-            let at = (place.offset + addr - start) as usize;
-            let bytes = images.buffers[place.which].get(at..).unwrap_or(&[]);
-            let end = bytes.iter().take(512).position(|&b| b == 0).unwrap_or(0);
-            return String::from_utf8_lossy(&bytes[..end]).into_owned();
-        }
-    }
-    String::new()
-}
-
-/// The module's symbol table as kallsyms shows it, sorted by address.
-fn symbols(
-    info: &LoadInfo<'_>,
-    images: &Images,
-    values: &[u64],
-    exports: &[Exported],
-) -> Vec<kallsyms::Sym> {
-    let exported: crate::hash::Set<&str> = exports.iter().map(|e| e.name.as_str()).collect();
-    let mut syms = Vec::new();
-    for (index, symbol) in info.elf.symbols().enumerate().skip(1) {
-        const STT_SECTION: u8 = 3;
-        const STT_FILE: u8 = 4;
-        if symbol.name.is_empty() || matches!(symbol.kind(), STT_SECTION | STT_FILE) {
-            continue;
-        }
-        let Some(place) = images.places.get(symbol.shndx as usize).copied().flatten() else {
-            continue;
-        };
-        let section = &info.elf.sections[symbol.shndx as usize];
-        let letter = if section.is_exec() {
-            't'
-        } else if section.sh_type == 8 {
-            'b'
-        } else if section.is_write() {
-            'd'
-        } else {
-            'r'
-        };
-        let letter = if exported.contains(symbol.name) {
-            letter.to_ascii_uppercase()
-        } else {
-            letter
-        };
-        syms.push(kallsyms::Sym {
-            addr: values[index],
-            size: symbol.size,
-            name: symbol.name.to_owned(),
-            letter,
-            init: place.which == 1,
-        });
-    }
-    syms.sort_by_key(|s| s.addr);
-    syms
-}
-
-/// Writes the images into the guest; busy-wait hints in text become traps.
-fn write_images(cx: &mut Cx, index: usize, mut images: Images) -> R<()> {
-    crate::traps::patch_pauses(cx, index, &mut images.buffers);
-    let m = &cx.modules.list[index];
-    let (core, init, percpu) = (m.core_base, m.init_base, m.percpu);
-    // The list links are in struct module already; they are written again by finish_struct.
-    let links = cx.bytes(m.addr + cx.off.module_list, 16)?;
-    cx.write(core, &images.buffers[0])?;
-    cx.write(init, &images.buffers[1])?;
-    if percpu.1 != 0 {
-        cx.write(map::PERCPU.start + percpu.0, &images.buffers[2])?;
-    }
-    cx.write(cx.modules.list[index].addr + cx.off.module_list, &links)?;
-    Ok(())
 }
 
 /// The members of struct module that the loader sets.
@@ -854,100 +571,4 @@ fn sysfs_taken(cx: &Cx, index: usize) -> bool {
         .iter()
         .enumerate()
         .any(|(i, m)| i != index && m.in_sysfs && m.name == *name)
-}
-
-/// do_init_module.
-fn do_init_module(cx: &mut Cx, index: usize) -> R<i32> {
-    let this = cx.modules.list[index].addr;
-    let name = cx.modules.list[index].name.clone();
-    super::enter_phase(cx, index, Phase::Init);
-    let init = cx.r64(this + cx.off.module_init)?;
-    let mut ret = 0;
-    steps::step(cx, "do_mod_ctors");
-    steps::step(cx, "init");
-    if init != 0 {
-        let before = crate::context::save(cx);
-        ret = cx.call_guest(init, &[]) as i32;
-        super::callback_balance(cx, before, "init")?;
-        trace::emit(
-            cx,
-            Event::InitResult {
-                module: name.clone(),
-                value: i64::from(ret),
-            },
-        );
-        if ret == -1 || ret > 0 {
-            trace::misuse(cx, "init-return", &ret.to_string(), init, "do_init_module");
-        }
-    } else {
-        trace::emit(
-            cx,
-            Event::InitResult {
-                module: name.clone(),
-                value: 0,
-            },
-        );
-    }
-    if ret < 0 {
-        steps::step(cx, &format!("init answered {ret}"));
-        steps::step(cx, "state MODULE_STATE_GOING");
-        super::set_state(cx, index, GOING)?;
-        steps::old(cx, "synchronize_sched");
-        steps::new(cx, "synchronize_rcu");
-        steps::step(cx, "module_put: the loader's reference");
-        refs::put(cx, this, "init")?;
-        steps::step(cx, "notifier MODULE_STATE_GOING");
-        super::notify(cx, index, GOING)?;
-        steps::old(cx, "module_mutex: lock");
-        steps::step(cx, "free_module");
-        steps::old(cx, "module_mutex: unlock");
-        steps::step(cx, "wake_up(&module_wq)");
-        steps::step(cx, &format!("load_module answers {ret}"));
-        super::enter_phase(cx, index, Phase::AfterExit);
-        super::free_module(cx, index)?;
-        wake_at(cx, MODULE_WQ, usize::MAX)?;
-        return Ok(ret);
-    }
-    if ret > 0 {
-        let text = format!(
-            "do_init_module: '{name}'->init suspiciously returned {ret}, it should follow 0/-E convention\ndo_init_module: loading module anyway...\n"
-        );
-        printk::log(cx, 4, &text);
-    }
-    if ret > 0 {
-        steps::step(
-            cx,
-            &format!("init suspiciously answered {ret}: a warning, and the load goes on"),
-        );
-    }
-    steps::step(cx, "state MODULE_STATE_LIVE");
-    super::set_state(cx, index, LIVE)?;
-    steps::old(cx, "wake_up(&module_wq)");
-    steps::step(cx, "notifier MODULE_STATE_LIVE");
-    super::notify(cx, index, LIVE)?;
-    steps::step(cx, "async_synchronize_full");
-    crate::workqueue::asynchronous::synchronize_full(cx)?;
-    steps::step(cx, "module_mutex: lock");
-    steps::step(cx, "module_put: the loader's reference, 1 to 0");
-    refs::put(cx, this, "init")?;
-    steps::step(cx, "trim_init_extable");
-    steps::step(cx, "kallsyms: core symbols only");
-    steps::old(cx, "module_free(module_init): init_size = 0");
-    steps::new(cx, "init memory queued to be freed after a grace period");
-    steps::step(cx, "module_mutex: unlock");
-    steps::new(cx, "wake_up_all(&module_wq)");
-    steps::step(cx, "load_module answers 0");
-    cx.modules.list[index].syms.retain(|s| !s.init);
-    super::drop_init(cx, index);
-    // The init memory goes after a grace period: a call that races with the end of init does not fault yet.
-    let when = cx.clock.now + 10_000_000;
-    crate::time::at(cx, when, free_init_later, index as u64, 0);
-    super::enter_phase(cx, index, Phase::Use);
-    wake_at(cx, MODULE_WQ, usize::MAX)?;
-    Ok(0)
-}
-
-fn free_init_later(cx: &mut Cx, index: u64, _: u64) -> R<()> {
-    super::free_init(cx, index as usize);
-    Ok(())
 }

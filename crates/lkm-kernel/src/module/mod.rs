@@ -5,6 +5,8 @@
 //! code may read and write them; [`Module`] keeps what calls alone can reach.
 
 pub mod delete;
+mod images;
+mod init;
 pub mod kallsyms;
 pub mod kmod;
 pub mod load;

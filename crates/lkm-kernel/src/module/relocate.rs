@@ -1,6 +1,6 @@
 //! apply_relocate_add of arch/x86/kernel/module.c, on a module's images before they are placed.
 
-use super::load::Images;
+use super::images::Images;
 use crate::abi::errno::ENOEXEC;
 use lkm_object::elf::Elf;
 
