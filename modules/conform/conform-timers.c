@@ -2,7 +2,7 @@
 /* Timers, high-resolution timers, clocks. */
 //#Conforms: init_timer_key mod_timer add_timer timer_reduce hrtimer_init hrtimer_start_range_ns
 //#Conforms: hrtimer_cancel hrtimer_try_to_cancel hrtimer_active hrtimer_forward ktime_get
-//#Conforms: ktime_get_real_ts64 msleep jiffies usleep_range_state timer_delete
+//#Conforms: ktime_get_real_ts64 msleep usleep_range_state timer_delete
 //#Conforms: timer_delete_sync __const_udelay jiffies_to_msecs
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done

@@ -161,12 +161,21 @@ pub fn build(headers: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::e
 /// names and has no undefined symbol for.
 fn idle_claims(source: &Source, dir: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let claims = source.directives()?.conforms;
+    let idle = unused(&dir.join(format!("{}.ko", source.name)), claims)?;
+    Ok(idle
+        .into_iter()
+        .map(|name| format!("{} does not use {name}", source.name))
+        .collect())
+}
+
+/// Those of some functions that a module does not import.
+pub fn unused(ko: &Path, claims: Vec<String>) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     if claims.is_empty() {
-        return Ok(Vec::new());
+        return Ok(claims);
     }
     let nm = Command::new("nm")
         .arg("--undefined-only")
-        .arg(dir.join(format!("{}.ko", source.name)))
+        .arg(ko)
         .output()
         .map_err(|e| format!("nm: {e}"))?;
     let text = String::from_utf8_lossy(&nm.stdout);
@@ -177,7 +186,6 @@ fn idle_claims(source: &Source, dir: &Path) -> Result<Vec<String>, Box<dyn std::
     Ok(claims
         .into_iter()
         .filter(|name| !used.contains(&name.as_str()))
-        .map(|name| format!("{} does not use {name}", source.name))
         .collect())
 }
 

@@ -11,6 +11,7 @@ mod expect;
 mod fuzz;
 mod kbuild;
 mod kernel;
+mod marks;
 mod paths;
 mod real;
 mod record;
@@ -53,6 +54,11 @@ const TASKS: &[Task] = &[
         name: "live",
         help: "[--kernel SERIES] [--verbose] [GROUP|STEP...]   why, trace, unload on a real kernel",
         run: vm_live::task,
+    },
+    Task {
+        name: "marks",
+        help: "list which kernel functions a test shows to behave",
+        run: marks::task,
     },
     Task {
         name: "modules",

@@ -223,6 +223,7 @@ pub fn compare(row: &Row, has_exit: bool, report: &Value) -> Vec<String> {
 /// Rehearses every module of the table that ran on the real kernel.
 pub fn all(lkm: &Path, built: &Path) -> Result<Tally, Box<dyn std::error::Error>> {
     let mut tally = Tally::new("kernel selftests");
+    let claims = crate::marks::selftests()?;
     for row in rows()?.iter().filter(|row| row.runs()) {
         let ko = built.join(format!("{}.ko", row.module));
         if !ko.is_file() {
@@ -240,13 +241,17 @@ pub fn all(lkm: &Path, built: &Path) -> Result<Tally, Box<dyn std::error::Error>
         }
         command.arg(&ko);
         let ran = rehearse::bounded(&mut command, LIMIT)?;
-        let wrong = match serde_json::from_str::<Value>(&ran.stdout) {
+        let mut wrong = match serde_json::from_str::<Value>(&ran.stdout) {
             Ok(report) => compare(row, has_exit(&ko)?, &report),
             Err(e) => vec![format!(
                 "no report ({e}): {}",
                 ran.stderr.lines().last().unwrap_or("")
             )],
         };
+        for (_, names) in claims.iter().filter(|(module, _)| *module == row.module) {
+            let idle = kbuild::unused(&ko, names.clone())?;
+            wrong.extend(idle.iter().map(|name| format!("it does not use {name}")));
+        }
         tally.add(&row.module, &wrong);
     }
     Ok(tally)

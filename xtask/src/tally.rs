@@ -13,6 +13,11 @@ pub struct Tally {
     known: usize,
 }
 
+/// Whether a test of a group is known to fail.
+pub fn is_known(group: &str, test: &str) -> bool {
+    known(group, test).is_some()
+}
+
 /// Why a test of a group is known to fail.
 fn known(group: &str, test: &str) -> Option<&'static str> {
     include_str!("../data/known-differences.tsv")

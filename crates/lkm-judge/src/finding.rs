@@ -129,6 +129,8 @@ impl Verdict {
 pub struct Calls {
     /// Modelled, with a conformance test.
     pub behaves: usize,
+    /// Modelled, without a conformance test.
+    pub modelled: usize,
     /// Recorded in the ledger only.
     pub ledger: usize,
     /// Answered by prototype.

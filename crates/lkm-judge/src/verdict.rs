@@ -96,6 +96,7 @@ fn calls(ledger: &Ledger<'_>) -> (Calls, Vec<String>) {
     for (name, class) in &ledger.called {
         match class {
             Class::Behaves => calls.behaves += 1,
+            Class::Modelled => calls.modelled += 1,
             Class::Ledger => calls.ledger += 1,
             Class::Stubbed => calls.stubbed += 1,
             Class::Unknown => calls.unknown += 1,
@@ -265,6 +266,7 @@ pub fn merge(into: &mut Report, other: Report) {
         }
     }
     into.calls.behaves = into.calls.behaves.max(other.calls.behaves);
+    into.calls.modelled = into.calls.modelled.max(other.calls.modelled);
     into.calls.ledger = into.calls.ledger.max(other.calls.ledger);
     into.calls.stubbed = into.calls.stubbed.max(other.calls.stubbed);
     into.calls.unknown = into.calls.unknown.max(other.calls.unknown);

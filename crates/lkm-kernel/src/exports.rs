@@ -42,9 +42,9 @@ impl Known {
     }
 }
 
-/// Looks a name up. The table is sorted by bytes; a search reads some fourteen lines.
-pub fn find(name: &str) -> Option<Known> {
-    let bytes = TABLE.as_bytes();
+/// The line of a sorted table that begins with a name and a tab. The search reads some fourteen lines.
+pub(crate) fn line(table: &'static str, name: &str) -> Option<&'static str> {
+    let bytes = table.as_bytes();
     let (mut low, mut high) = (0, bytes.len());
     while low < high {
         let middle = low + (high - low) / 2;
@@ -56,15 +56,20 @@ pub fn find(name: &str) -> Option<Known> {
             .iter()
             .position(|&b| b == b'\n')
             .map_or(bytes.len(), |at| middle + at);
-        let line = &TABLE[start..end];
+        let line = &table[start..end];
         let here = line.split('\t').next().unwrap_or("");
         match here.cmp(name) {
-            std::cmp::Ordering::Equal => return parse(line),
+            std::cmp::Ordering::Equal => return Some(line),
             std::cmp::Ordering::Less => low = end + 1,
             std::cmp::Ordering::Greater => high = start,
         }
     }
     None
+}
+
+/// Looks a name up.
+pub fn find(name: &str) -> Option<Known> {
+    parse(line(TABLE, name)?)
 }
 
 fn parse(line: &'static str) -> Option<Known> {

@@ -285,32 +285,44 @@ fn record(cx: &mut Cx, row: &'static table::Row, call: &Call, value: u64) -> abi
     Ok(())
 }
 
-/// The table of kernel functions: name, how it is answered, what it acquires or releases; sorted by name.
+/// The table of kernel functions: name, how well it is answered, what it acquires or releases, and the test that
+/// shows its behaviour; sorted by name.
 pub fn coverage() -> String {
-    let mut rows: Vec<&table::Row> = table::all().iter().flat_map(|rows| rows.iter()).collect();
-    rows.sort_by_key(|row| row.name);
-    rows.dedup_by_key(|row| row.name);
-    let mut out = String::new();
-    let mut counts = [0usize; 2];
-    for row in &rows {
-        counts[usize::from(row.class == Class::Ledger)] += 1;
+    // Where a name is declared twice the last row is the one that answers.
+    let mut lines: std::collections::BTreeMap<&str, (Class, String)> = Default::default();
+    for row in table::all().iter().flat_map(|rows| rows.iter()) {
+        let class = table::conformed::class(row.name, row.class);
         let acquires = row
             .acquires
             .map_or(String::new(), |a| format!("\tacquires {}", a.kind));
         let releases = row
             .releases
             .map_or(String::new(), |(kind, _)| format!("\treleases {kind}"));
-        out.push_str(&format!(
-            "{}\t{}{acquires}{releases}\n",
-            row.name,
-            row.class.name()
-        ));
+        lines.insert(row.name, (class, acquires + &releases));
+    }
+    for leaf in lkm_machine::leaf::all() {
+        for name in leaf.names {
+            let class = table::conformed::class(name, Class::Behaves);
+            lines.insert(name, (class, "\tnative".into()));
+        }
+    }
+    let (mut behave, mut modelled, mut ledger) = (0, 0, 0);
+    let mut out = String::new();
+    for (name, (class, rest)) in &lines {
+        match class {
+            Class::Behaves => behave += 1,
+            Class::Ledger => ledger += 1,
+            _ => modelled += 1,
+        }
+        let shown = match table::conformed::shown_by(name) {
+            Some(test) if *class == Class::Behaves => format!("\tshown by {test}"),
+            _ => String::new(),
+        };
+        out.push_str(&format!("{name}\t{}{rest}{shown}\n", class.name()));
     }
     out.push_str(&format!(
-        "{} functions: {} behave, {} in the ledger\n",
-        rows.len(),
-        counts[0],
-        counts[1]
+        "{} functions: {behave} behave, {modelled} are modelled, {ledger} are in the ledger\n",
+        lines.len()
     ));
     out
 }

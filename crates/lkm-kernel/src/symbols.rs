@@ -52,10 +52,10 @@ impl Answer {
     /// How well it is answered.
     pub fn class(&self) -> Class {
         match self {
-            Answer::Row(row) => row.class,
+            Answer::Row(row) => table::conformed::class(row.name, row.class),
             Answer::Stub(..) => Class::Stubbed,
             Answer::Unknown(_) => Class::Unknown,
-            Answer::Leaf(_) => Class::Behaves,
+            Answer::Leaf(name) => table::conformed::class(name, Class::Behaves),
         }
     }
 }

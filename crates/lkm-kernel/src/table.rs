@@ -1,6 +1,7 @@
 //! The declaration table: each kernel function once, with what it acquires or releases, how it can fail and
 //! whether it may sleep. Binding, trace, ledger, sleep check and the coverage list all come from here.
 
+pub(crate) mod conformed;
 mod ledger;
 
 use crate::Cx;
@@ -89,7 +90,7 @@ pub struct Row {
     pub sleeps: Sleeps,
 }
 
-/// A modelled function.
+/// A modelled function. Whether a report may say that it behaves is not for the row to say: see [`conformed`].
 pub const fn behaves(name: &'static str, fun: Fun) -> Row {
     Row {
         name,

@@ -72,6 +72,8 @@ byte_enum!(
         Stubbed = 2 "stubbed",
         /// Not even the prototype is known.
         Unknown = 3 "unknown",
+        /// Modelled, but no conformance test shows it yet.
+        Modelled = 4 "modelled",
     }
 );
 

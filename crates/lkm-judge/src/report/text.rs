@@ -173,12 +173,13 @@ fn worth(out: &mut String, report: &Report, paint: &Paint) {
         return;
     }
     let calls = &report.calls;
-    let total = calls.behaves + calls.ledger + calls.stubbed + calls.unknown;
+    let total = calls.behaves + calls.modelled + calls.ledger + calls.stubbed + calls.unknown;
     let _ = writeln!(
         out,
-        "\n{} of {total} kernel functions called, {} behave as the kernel's, {} are in the ledger only, {} were stubbed, {} are unknown",
+        "\n{} of {total} kernel functions called, {} behave as the kernel's, {} are modelled, {} are in the ledger only, {} were stubbed, {} are unknown",
         paint.bold("worth:"),
         calls.behaves,
+        calls.modelled,
         calls.ledger,
         calls.stubbed,
         calls.unknown
