@@ -56,6 +56,8 @@ pub struct Finding {
     /// When it happened.
     #[serde(serialize_with = "phase_name")]
     pub phase: Phase,
+    /// Number of the event in the run's trace at which it was seen, as in `refcount`.
+    pub step: usize,
     /// The sentence a reader is given.
     pub message: String,
     /// Where it happened, or where what is left was made.
@@ -80,13 +82,7 @@ pub struct Finding {
 }
 
 fn phase_name<S: Serializer>(phase: &Phase, out: S) -> Result<S::Ok, S::Error> {
-    out.serialize_str(match phase {
-        Phase::Load => "load",
-        Phase::Init => "init",
-        Phase::Use => "use",
-        Phase::Exit => "exit",
-        Phase::AfterExit => "after-exit",
-    })
+    out.serialize_str(phase.name())
 }
 
 /// What a rehearsal concludes.

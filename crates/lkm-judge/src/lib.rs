@@ -10,6 +10,7 @@ mod finding;
 mod kinds;
 mod ledger;
 mod locks;
+pub mod picture;
 pub mod report;
 mod rules;
 mod symbols;

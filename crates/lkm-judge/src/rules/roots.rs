@@ -317,6 +317,7 @@ pub(super) fn gather(drafts: Vec<Draft>) -> Vec<Finding> {
             rule: d.rule,
             detail: d.detail.clone(),
             phase: d.phase,
+            step: d.step,
             message: d.message.clone(),
             place: d.place.clone(),
             trace: d.trace.clone(),
