@@ -177,9 +177,28 @@ fn bands(trace: &Trace, module: &str) -> Vec<Band> {
     bands
 }
 
+/// The tasks that entered the module's init or exit.
+fn actors(trace: &Trace, module: &str) -> Vec<u32> {
+    let mut running = 0;
+    let mut actors = Vec::new();
+    for event in &trace.events {
+        match event {
+            Event::Switch { tid } => running = *tid,
+            Event::Phase {
+                module: of,
+                phase: Phase::Init | Phase::Exit,
+            } if of == module && !actors.contains(&running) && actors.len() < MAX_LANES => {
+                actors.push(running);
+            }
+            _ => {}
+        }
+    }
+    actors
+}
+
 /// The tasks that the module's code made, and those that were inside its init or exit.
 fn lanes(ledger: &Ledger<'_>, trace: &Trace) -> Vec<Lane> {
-    let actors: Vec<u32> = ledger.judged().filter_map(|(_, l)| l.actor).collect();
+    let actors = actors(trace, ledger.judged_name());
     let mut lanes: BTreeMap<u32, Lane> = ledger
         .tasks
         .iter()

@@ -3,6 +3,7 @@
 mod hostile;
 mod lives;
 mod locks;
+mod pictures;
 mod refs;
 mod reports;
 mod waits;

@@ -5,6 +5,7 @@ pub(crate) mod run;
 
 use crate::tree::Tree;
 use lkm_judge::Verdict;
+use lkm_judge::report::sarif::Sarif;
 use lkm_kernel::profile::Profile;
 use lkm_kernel::rehearse::{Input, Plan};
 use lkm_object::module::ModuleFile;
@@ -31,6 +32,8 @@ Takes a module through load, init, use, exit and unload in the lab, and says wha
   --once              one plain run: no second load
   --cycles N          load and unload N times
   --json              the report as JSON
+  --sarif FILE        the report as SARIF 2.1.0 as well, for code review systems
+  --html FILE         the report as a page as well, with a picture of the life
   --dmesg             show the lab's kernel log as well
   --coverage          print the table of kernel functions and how each is answered
   -h, --help          this text
@@ -50,6 +53,8 @@ pub(crate) struct Options {
     example: Option<String>,
     profile: Option<String>,
     json: bool,
+    sarif: Option<PathBuf>,
+    html: Option<PathBuf>,
     dmesg: bool,
     coverage: bool,
     cycles: Option<u32>,
@@ -93,6 +98,8 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
                 options.profile = Some(parser.value().map_err(fail)?.string().map_err(fail)?)
             }
             Long("json") => options.json = true,
+            Long("sarif") => options.sarif = Some(parser.value().map_err(fail)?.into()),
+            Long("html") => options.html = Some(parser.value().map_err(fail)?.into()),
             Long("dmesg") => options.dmesg = true,
             Long("coverage") => options.coverage = true,
             Long("once") => options.cycles = Some(1),
@@ -132,6 +139,23 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
+/// Writes a file whole or not at all; what is no regular file (a pipe, a terminal) is written to.
+fn save(path: &Path, text: &str) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let told = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return std::fs::write(path, text).map_err(|e| told(&e));
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let mut file = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .map_err(|e| told(&e))?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|e| told(&e))?;
+    file.persist(path).map_err(|e| told(&e.error))?;
+    Ok(())
+}
+
 fn input(path: &Path, params: String) -> Result<Input, String> {
     let image = read(path)?;
     Ok(named(image, &path.to_string_lossy(), params))
@@ -156,6 +180,9 @@ fn rehearse(options: &Options) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     if options.all {
+        if options.html.is_some() {
+            return Err("--html draws one module's life, not a tree's; see --help".into());
+        }
         return all::all(options);
     }
     let plan = plan(options)?;
@@ -170,7 +197,20 @@ fn rehearse(options: &Options) -> Result<ExitCode, String> {
         .clone()
         .unwrap_or_else(|| run::release_of(&plan.module.image));
     let mut lab = Lab::new(profile, &release)?;
-    let report = lab.run(&plan, options.dmesg)?;
+    let report = match &options.html {
+        None => lab.run(&plan, options.dmesg)?,
+        Some(path) => {
+            let (report, picture) = lab.draw(&plan, options.dmesg)?;
+            save(path, &lkm_judge::report::html::html(&report, &picture))?;
+            report
+        }
+    };
+    if let Some(path) = &options.sarif {
+        let mut log = Sarif::new();
+        let value = serde_json::to_value(&report).map_err(|e| e.to_string())?;
+        log.add(&value, options.file.as_deref().and_then(Path::to_str));
+        save(path, &log.finish())?;
+    }
     if options.json {
         println!("{}", lkm_judge::report::json::pretty(&report));
     } else {

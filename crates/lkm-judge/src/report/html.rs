@@ -129,11 +129,7 @@ fn write_finding(out: &mut String, report: &Report, finding: &Finding) {
         .collect();
     list(out, "follows", &follows);
     if let Some(token) = &finding.replay {
-        let _ = writeln!(
-            out,
-            "<p>Again: <code>--replay {}</code></p>",
-            escape(token)
-        );
+        let _ = writeln!(out, "<p>Again: <code>--replay {}</code></p>", escape(token));
     }
     out.push_str("</section>\n");
 }

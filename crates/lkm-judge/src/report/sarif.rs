@@ -27,7 +27,8 @@ impl Sarif {
     /// Adds a report in its JSON form; `file` is the module file it is about, where one is known. What is
     /// no report (the summary of a tree) is left out.
     pub fn add(&mut self, report: &Value, file: Option<&str>) {
-        let (Some(module), Some(findings)) = (text(report, "module"), report["findings"].as_array())
+        let (Some(module), Some(findings)) =
+            (text(report, "module"), report["findings"].as_array())
         else {
             return;
         };

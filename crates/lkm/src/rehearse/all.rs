@@ -3,7 +3,7 @@
 use super::run::Lab;
 use super::{Options, running_release};
 use crate::tree::Tree;
-use lkm_judge::report::{json, summary::Summary};
+use lkm_judge::report::{json, sarif::Sarif, summary::Summary};
 use lkm_judge::{About, NoSymbols};
 use lkm_kernel::profile::Profile;
 use lkm_kernel::rehearse::{Input, Plan};
@@ -86,6 +86,7 @@ fn lead(options: &Options) -> Result<ExitCode, String> {
         children.push(start(index, workers)?);
     }
     let mut summary = Summary::new();
+    let mut sarif = options.sarif.as_ref().map(|path| (path, Sarif::new()));
     let mut out = std::io::stdout().lock();
     let progress = std::io::stderr().is_terminal();
     for number in 0..total {
@@ -96,6 +97,12 @@ fn lead(options: &Options) -> Result<ExitCode, String> {
             return Err("a worker ended early".into());
         }
         summary.add_line(&line);
+        if let Some((_, log)) = &mut sarif {
+            log.add(
+                &serde_json::from_str(&line).map_err(|e| e.to_string())?,
+                None,
+            );
+        }
         out.write_all(line.as_bytes()).map_err(|e| e.to_string())?;
         if progress && number % 16 == 0 {
             eprint!("\r{number}/{total}");
@@ -106,6 +113,9 @@ fn lead(options: &Options) -> Result<ExitCode, String> {
     }
     for (mut child, _) in children {
         let _ = child.wait();
+    }
+    if let Some((path, log)) = sarif {
+        super::save(path, &log.finish())?;
     }
     summary.finish();
     writeln!(out, "{}", summary.json()).map_err(|e| e.to_string())?;

@@ -1,6 +1,7 @@
 //! One run: a kernel booted once in this process, a confined child for each run, its record judged here.
 
 use crate::lab::modprobe::{self, Disk};
+use lkm_judge::picture::Picture;
 use lkm_judge::{About, Report, RunSymbols};
 use lkm_kernel::Cx;
 use lkm_kernel::profile::Profile;
@@ -103,6 +104,22 @@ impl Lab {
 
     /// Runs a plan in a child and judges what it recorded.
     pub(crate) fn run(&mut self, plan: &Plan, dmesg: bool) -> Result<Report, String> {
+        let (trace, about) = self.go(plan, dmesg)?;
+        Ok(with_symbols(&trace, plan, |symbols| {
+            lkm_judge::judge(&trace, symbols, &about)
+        }))
+    }
+
+    /// The same, with the picture of the module's life.
+    pub(crate) fn draw(&mut self, plan: &Plan, dmesg: bool) -> Result<(Report, Picture), String> {
+        let (trace, about) = self.go(plan, dmesg)?;
+        Ok(with_symbols(&trace, plan, |symbols| {
+            let picture = Picture::of(&trace, symbols, &about);
+            (lkm_judge::judge(&trace, symbols, &about), picture)
+        }))
+    }
+
+    fn go(&mut self, plan: &Plan, dmesg: bool) -> Result<(Trace, About), String> {
         let inputs = std::iter::once(&plan.module).chain(&plan.with);
         let disk = Disk::new(inputs.map(|i| (format!("{}.ko", i.name), Rc::clone(&i.image))));
         let (trace, ended) = self.record(|cx, record| {
@@ -119,21 +136,21 @@ impl Lab {
             replay: None,
             cut_short: cut_short(ended),
         };
-        Ok(judge(&trace, plan, &about))
+        Ok((trace, about))
     }
 }
 
-fn judge(trace: &Trace, plan: &Plan, about: &About) -> Report {
+/// Hands `then` the names of the addresses in a run, from the files of its modules.
+fn with_symbols<T>(trace: &Trace, plan: &Plan, then: impl FnOnce(&RunSymbols<'_>) -> T) -> T {
     let mut elves: Vec<(&str, Elf<'_>)> = Vec::new();
     for input in std::iter::once(&plan.module).chain(&plan.with) {
         if let Ok(elf) = Elf::parse(&input.image) {
             elves.push((&input.name, elf));
         }
     }
-    let symbols = RunSymbols::from_trace(trace, |name| {
+    then(&RunSymbols::from_trace(trace, |name| {
         elves.iter().find(|(n, _)| *n == name).map(|(_, e)| e)
-    });
-    lkm_judge::judge(trace, &symbols, about)
+    }))
 }
 
 fn cut_short(ended: fork::Ended) -> Option<String> {
