@@ -149,6 +149,7 @@ pub struct Blocked<'t> {
     pub detail: &'t str,
     pub on: u64,
     pub interruptible: bool,
+    pub killable: bool,
     pub at: Moment<'t>,
 }
 

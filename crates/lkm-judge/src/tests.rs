@@ -1,5 +1,6 @@
 //! Judgements of recorded traces: for each rule one that breaks it and one that does not.
 
+mod autoload;
 mod hostile;
 mod lives;
 mod locks;

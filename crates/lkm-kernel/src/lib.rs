@@ -143,7 +143,7 @@ impl World for Kernel {
             frame,
             ret: call.ret,
         });
-        let result = enter(cx, &call);
+        let result = module::words::check(cx).and_then(|()| enter(cx, &call));
         match result {
             Ok(value) => {
                 if let Some(tid) = sched::current(cx) {

@@ -146,6 +146,7 @@ fn blocked(cx: &mut Cx) {
                 detail: awaited(cx, function, on),
                 on,
                 interruptible: state & sched::INTERRUPTIBLE != 0,
+                killable: state & (sched::INTERRUPTIBLE | sched::WAKEKILL) != 0,
                 site,
             },
         );

@@ -208,7 +208,7 @@ events! {
     /// Found by the audit after unload or a failed load: something that can still run module code.
     22 Leftover { /** `kthread`, `timer`, `hrtimer`, `work`, `delayed work`, `tasklet`, `irq`, `rcu callback`… */ kind: String, key: u64, /** The function in the module. */ function: u64, detail: String, site: Site }
     /// Nothing can run: a task that waits for ever, and for what.
-    23 Blocked { tid: u32, /** Kernel function it sleeps in. */ function: String, detail: String, /** The lock, task or object it waits for; 0 when none. */ on: u64, interruptible: bool, site: Site }
+    23 Blocked { tid: u32, /** Kernel function it sleeps in. */ function: String, detail: String, /** The lock, task or object it waits for; 0 when none. */ on: u64, /** Any signal ends the wait. */ interruptible: bool, /** A fatal signal does. */ killable: bool, site: Site }
     /// A file descriptor table holds a file; recorded when it matters for who pins a module.
     24 File { /** Address of the struct file. */ file: u64, fd: u32, tid: u32, what: String, /** Module pinned by it, or empty. */ module: String, /** `opened`, `inherited`, `closed`. */ how: String, site: Site }
     /// The run ended.

@@ -81,7 +81,11 @@ pub const NAMES: &[(&str, &str)] = &[
     ("livelock", "the same code ran for too long without an end"),
     (
         "state-edited",
-        "another module's state, count or exit was written by hand",
+        "a module's state, count, init, exit or list links were written by hand; key is its struct module",
+    ),
+    (
+        "unload-forced",
+        "a module was unloaded with references on it; key is its struct module",
     ),
     ("stack-overflow", "the kernel stack was exhausted"),
     (
@@ -101,9 +105,5 @@ pub const NAMES: &[(&str, &str)] = &[
     (
         "dangling-exit",
         "a module's exit points into a module that has gone",
-    ),
-    (
-        "result-ignored",
-        "request_module's result was not what the code assumed",
     ),
 ];

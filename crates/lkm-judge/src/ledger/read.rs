@@ -362,6 +362,7 @@ impl<'t> Ledger<'t> {
                 detail,
                 on,
                 interruptible,
+                killable,
                 site,
             } => {
                 let at = self.moment(step, *tid, site);
@@ -370,6 +371,7 @@ impl<'t> Ledger<'t> {
                     detail,
                     on: *on,
                     interruptible: *interruptible,
+                    killable: *killable,
                     at,
                 });
             }

@@ -94,6 +94,8 @@ fn waits(case: &Case<'_, '_>, blocked: &Blocked<'_>) -> String {
     };
     let killable = if blocked.interruptible {
         ", until a signal comes"
+    } else if blocked.killable {
+        ", until it is killed"
     } else {
         ", and cannot be killed"
     };

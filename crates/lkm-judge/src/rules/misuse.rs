@@ -93,17 +93,22 @@ const ROWS: &[Row] = &[
     row(
         "state-edited",
         "forced-unload",
-        "the state, count or exit of a module was edited by hand",
+        "a module's struct module was edited by hand",
+    ),
+    row(
+        "unload-forced",
+        "forced-unload",
+        "unloaded a module that is in use",
+    ),
+    row(
+        "missing-owner",
+        "missing-owner",
+        "is given operations without an owner",
     ),
     row(
         "dangling-exit",
         "dangling-exit",
-        "goes while another module's exit points into it",
-    ),
-    row(
-        "result-ignored",
-        "autoload-result-ignored",
-        "what was requested is used without a look whether it came",
+        "unloads a module that another module's exit points into",
     ),
 ];
 

@@ -127,15 +127,12 @@ impl<'a, 't> Case<'a, 't> {
 
     fn tail_caller(&self, at: &Moment<'_>) -> Option<String> {
         let life = &self.ledger.lives[at.life?];
-        if life.actor == Some(at.tid)
-            && let Some(name) = self.symbols.entry(life.name, at.phase)
-        {
-            return Some(name);
+        // The moment has this life without a frame in it: its task was inside init or exit, or runs its function.
+        let function = self.ledger.tasks.get(&at.tid).map_or(0, |t| t.function);
+        if function != 0 && life.contains(function) {
+            return self.symbols.find(function).map(|p| p.symbol);
         }
-        let function = self.ledger.tasks.get(&at.tid)?.function;
-        (life.contains(function))
-            .then(|| self.symbols.find(function).map(|p| p.symbol))
-            .flatten()
+        self.symbols.entry(life.name, at.phase)
     }
 
     /// A return address as a place.
@@ -222,6 +219,7 @@ pub(crate) fn run(ledger: &Ledger<'_>, symbols: &dyn Symbols) -> (Vec<Finding>, 
     held::check(&mut case);
     blocked::check(&mut case);
     roots::link(&mut case);
-    let findings = roots::gather(case.drafts);
+    let loads: Vec<usize> = ledger.judged().map(|(_, l)| l.placed).collect();
+    let findings = roots::gather(case.drafts, &loads);
     (findings, case.notes)
 }

@@ -153,6 +153,7 @@ fn into_freed_module(case: &mut Case<'_, '_>) {
             "left-running",
             "left-registered",
             "missing-owner",
+            "dangling-exit",
             "forced-unload",
         ]
         .iter()
@@ -280,8 +281,11 @@ fn flatten(drafts: &mut [Draft]) {
     }
 }
 
-/// Merges what is the same, puts roots before what follows from them, and numbers the findings.
-pub(super) fn gather(drafts: Vec<Draft>) -> Vec<Finding> {
+/// Merges what is the same, puts roots before what follows from them, and numbers the findings. `loads` are the
+/// steps at which the module was loaded: what each load does once is counted once.
+pub(super) fn gather(drafts: Vec<Draft>, loads: &[usize]) -> Vec<Finding> {
+    let load_of = |step: usize| loads.iter().filter(|&&at| at <= step).count();
+    let mut times: HashMap<(usize, usize), u64> = HashMap::new();
     let mut order: Vec<usize> = (0..drafts.len()).collect();
     order.sort_by_key(|&i| {
         let d = &drafts[i];
@@ -298,7 +302,9 @@ pub(super) fn gather(drafts: Vec<Draft>) -> Vec<Finding> {
         if let Some(&known) = seen.get(&key) {
             number[i] = known;
             let finding = &mut findings[known];
-            finding.count += 1;
+            let here = times.entry((known, load_of(d.step))).or_default();
+            *here += 1;
+            finding.count = finding.count.max(*here);
             let room = MAX_HISTORY.saturating_sub(finding.history.len());
             for step in d.history.iter().take(room) {
                 if !finding.history.contains(step) {
@@ -312,6 +318,7 @@ pub(super) fn gather(drafts: Vec<Draft>) -> Vec<Finding> {
         }
         number[i] = findings.len();
         seen.insert(key, findings.len());
+        times.insert((findings.len(), load_of(d.step)), 1);
         findings.push(Finding {
             id: findings.len(),
             rule: d.rule,

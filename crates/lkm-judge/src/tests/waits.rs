@@ -13,6 +13,7 @@ fn blocked(tid: u32, function: &str, detail: &str, on: u64, from: &str) -> Event
         detail: detail.into(),
         on,
         interruptible: false,
+        killable: false,
         site: site(from, 0x70),
     }
 }

@@ -4,6 +4,7 @@
 use super::{class, core};
 use crate::abi::{Call, R, errno::*, neg};
 use crate::fs::files;
+use crate::module::owner;
 use crate::table::{Fails, Key, Row, behaves};
 use crate::{Cx, trace, util};
 use std::collections::BTreeSet;
@@ -88,6 +89,8 @@ fn misc_register(cx: &mut Cx, c: &Call) -> R {
             }
             util::list_add(cx, misc + off.misc_list, head)?;
             trace::acquired(cx, "misc device", misc, &name);
+            let fops = cx.r64(misc + off.misc_fops)?;
+            owner::check_fops(cx, &format!("misc device {name}"), fops, 0, "misc_register")?;
             Ok(0)
         }
     }

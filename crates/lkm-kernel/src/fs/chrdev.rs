@@ -5,7 +5,7 @@ use super::open::Found;
 use crate::abi::{Call, R, errno::*, neg};
 use crate::drivers::kobject;
 use crate::hash::Map;
-use crate::module::refs;
+use crate::module::{owner, refs};
 use crate::table::{Fails, Key, Row, When, behaves};
 use crate::{Cx, mm, printk, trace, util};
 use std::collections::BTreeMap;
@@ -241,8 +241,8 @@ fn register_chrdev(cx: &mut Cx, c: &Call) -> R {
         Err(errno) => return Ok(neg(errno)),
     };
     let cdev = new_cdev(cx)?;
-    let owner = cx.r64(fops + cx.off.fops_owner)?;
-    cx.w64(cdev + cx.off.cdev_owner, owner)?;
+    let holder = cx.r64(fops + cx.off.fops_owner)?;
+    cx.w64(cdev + cx.off.cdev_owner, holder)?;
     cx.w64(cdev + cx.off.cdev_ops, fops)?;
     kobject::set_name(cx, cdev, name.as_bytes())?;
     add(cx, cdev, mkdev(number, base), count)?;
@@ -255,6 +255,8 @@ fn register_chrdev(cx: &mut Cx, c: &Call) -> R {
         region.cdev = cdev;
     }
     trace::acquired(cx, "char device", u64::from(mkdev(number, base)), &name);
+    let what = format!("character device {name}");
+    owner::check_fops(cx, &what, fops, holder, "__register_chrdev")?;
     Ok(if wanted == 0 { u64::from(number) } else { 0 })
 }
 
@@ -310,8 +312,18 @@ fn add(cx: &mut Cx, cdev: u64, dev: u32, count: u32) -> R<()> {
     kobject::get(cx, parent)
 }
 
+/// Whether an open of the device will hold the module that serves it.
+fn owned(cx: &mut Cx, cdev: u64, dev: u32, function: &'static str) -> R<()> {
+    let ops = cx.r64(cdev + cx.off.cdev_ops)?;
+    let holder = cx.r64(cdev + cx.off.cdev_owner)?;
+    let what = format!("character device {}:{}", major(dev), minor(dev));
+    owner::check_fops(cx, &what, ops, holder, function)
+}
+
 fn cdev_add(cx: &mut Cx, c: &Call) -> R {
-    add(cx, c.a[0], c.a[1] as u32, c.a[2] as u32)?;
+    let (cdev, dev) = (c.a[0], c.a[1] as u32);
+    add(cx, cdev, dev, c.a[2] as u32)?;
+    owned(cx, cdev, dev, "cdev_add")?;
     Ok(0)
 }
 
@@ -342,6 +354,7 @@ fn cdev_device_add(cx: &mut Cx, c: &Call) -> R {
     if devt != 0 {
         cx.w64(cdev + cx.off.kobject_parent, dev + cx.off.device_kobj)?;
         add(cx, cdev, devt, 1)?;
+        owned(cx, cdev, devt, "cdev_device_add")?;
     }
     let answer = crate::drivers::core::add(cx, dev)?;
     if answer != 0 && devt != 0 {

@@ -395,6 +395,7 @@ pub(crate) fn open_path(cx: &mut Cx, path: &str, flags: u32) -> R<Found> {
                 return Ok(Some(Err(answer)));
             }
         }
+        crate::module::owner::check_fops(cx, path, fops, 0, "debugfs_create_file")?;
     }
     Ok(Some(Ok(file)))
 }

@@ -313,6 +313,7 @@ fn anon_file(cx: &mut Cx, c: &Call) -> R<Result<u64, i64>> {
         files::abandon(cx, file)?;
         return Ok(Err(i64::from(-ENOENT)));
     }
+    crate::module::owner::check_fops(cx, &what, f_op, 0, "anon_inode_getfile")?;
     cx.w64(file + cx.off.file_private_data, private)?;
     Ok(Ok(file))
 }

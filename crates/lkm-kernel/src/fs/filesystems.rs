@@ -91,6 +91,9 @@ fn register_filesystem(cx: &mut Cx, c: &Call) -> R {
     }
     cx.w64(at, fs)?;
     crate::trace::acquired(cx, "filesystem", fs, &name);
+    let owner = cx.r64(fs + cx.off.fs_type_owner)?;
+    let what = format!("file system {name}");
+    crate::module::owner::check(cx, &what, fs, &[], &[owner], "register_filesystem")?;
     Ok(0)
 }
 

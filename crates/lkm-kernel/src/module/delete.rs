@@ -36,6 +36,7 @@ pub fn delete_module(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
 }
 
 fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
+    super::words::check(cx)?;
     steps::step(cx, "find_module, or ENOENT");
     let Some(index) = super::find(cx, name).filter(|&m| super::state(cx, m) != UNFORMED) else {
         return Ok(-ENOENT);
@@ -95,6 +96,7 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
             return Ok(-EWOULDBLOCK);
         }
         if raw > refs::BASE {
+            tell_forced(cx, index, raw - refs::BASE);
             super::taint_kernel(cx, super::taint::FORCED_RMMOD);
         } else {
             // The base goes: from now on lsmod shows −1 and try_module_get fails.
@@ -104,7 +106,6 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
         super::set_state(cx, index, GOING)?;
     }
     steps::step(cx, "module_mutex: unlock");
-    super::check_edited(cx, index, exit)?;
     let exit = cx.r64(this + cx.off.module_exit)?;
     let name = cx.modules.list[index].name.clone();
     steps::step(cx, "exit");
@@ -142,6 +143,29 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
     super::free_module(cx, index)?;
     wake_at(cx, super::MODULE_WQ, usize::MAX)?;
     Ok(0)
+}
+
+/// Tells that a module goes although somebody holds references on it (O_TRUNC).
+fn tell_forced(cx: &mut Cx, index: usize, count: i32) {
+    let m = &cx.modules.list[index];
+    let (this, name) = (m.addr, m.name.clone());
+    let held: Vec<String> = cx
+        .modules
+        .held
+        .iter()
+        .filter(|h| h.module == this)
+        .map(|h| match h.holder.as_str() {
+            "" => h.why.clone(),
+            holder => format!("{} by {holder}", h.why),
+        })
+        .take(8)
+        .collect();
+    let held = match held.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", held.join(", ")),
+    };
+    let detail = format!("{name} with {count} references{held}");
+    trace::misuse(cx, "unload-forced", &detail, this, "delete_module");
 }
 
 /// A put on a module that somebody waits to unload (2.6.32, 3.0) wakes the waiter.

@@ -18,6 +18,7 @@ pub(super) fn do_init_module(cx: &mut Cx, index: usize) -> R<i32> {
     if init != 0 {
         let before = crate::context::save(cx);
         ret = cx.call_guest(init, &[]) as i32;
+        super::words::check(cx)?;
         super::callback_balance(cx, before, "init")?;
         trace::emit(
             cx,

@@ -485,9 +485,7 @@ fn finish_struct(cx: &mut Cx, index: usize) -> R<()> {
             cx.w32(this + offset, value as u32)?;
         }
     }
-    let exit = cx.r64(this + off.module_exit)?;
-    cx.modules.list[index].exit = exit;
-    Ok(())
+    super::words::watch(cx, index)
 }
 
 fn duplicate_export(cx: &Cx, index: usize) -> Option<String> {

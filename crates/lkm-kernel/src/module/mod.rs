@@ -11,6 +11,7 @@ pub mod kallsyms;
 pub mod kmod;
 pub mod load;
 pub mod orc;
+pub(crate) mod owner;
 pub mod param_ops;
 pub mod params;
 pub mod refs;
@@ -23,6 +24,7 @@ mod steps;
 pub mod syscalls;
 pub mod sysfs;
 pub mod taint;
+pub mod words;
 
 use crate::abi::R;
 use crate::hash::Map;
@@ -128,8 +130,6 @@ pub struct Module {
     pub in_sysfs: bool,
     /// The phase of its life.
     pub phase: Option<Phase>,
-    /// exit as it was when the module became live (to see edits by others).
-    pub exit: u64,
     /// Whether exit had been called when it faulted, for reports.
     pub static_keys: Vec<(u64, u64, u64)>,
 }
@@ -166,6 +166,9 @@ pub struct State {
     pub charps: crate::hash::Set<u64>,
     /// Names of exported symbols to (module, index in its exports), newest owner last.
     pub exported: Map<String, Vec<(usize, usize)>>,
+    /// Words of `struct module` that others may write.
+    words: words::State,
+    owners: owner::State,
 }
 
 /// The module of that name that is on the list.
@@ -219,6 +222,7 @@ pub fn set_state(cx: &mut Cx, module: usize, state: u32) -> R<()> {
         cx.modules.list[module].name.clone(),
     );
     cx.w32(addr + cx.off.module_state, state)?;
+    words::note(cx)?;
     trace::emit(
         cx,
         Event::State {
@@ -284,7 +288,7 @@ fn link(cx: &mut Cx, module: usize) -> R<()> {
     util::list_add(cx, addr + cx.off.module_list, head)?;
     cx.modules.list[module].listed = true;
     cx.modules.by_struct.insert(addr, module);
-    Ok(())
+    words::note(cx)
 }
 
 /// Calls the module notifiers in order; the first veto, when the profile honours it.
@@ -325,21 +329,6 @@ fn callback_balance(cx: &mut Cx, before: (u32, u64), which: &str) -> R<()> {
     if before != after {
         crate::context::add(cx, before.0.wrapping_sub(after.0) as i32);
         crate::context::set_irqs(cx, before.1 & 0x200 != 0);
-    }
-    Ok(())
-}
-
-/// Tells when somebody else wrote this module's exit (story of the rescue by hand).
-fn check_edited(cx: &mut Cx, module: usize, exit: u64) -> R<()> {
-    let expected = cx.modules.list[module].exit;
-    if exit != expected {
-        let detail = format!(
-            "exit was {}, is {}",
-            kallsyms::describe(cx, expected),
-            kallsyms::describe(cx, exit)
-        );
-        let this = cx.modules.list[module].addr;
-        trace::misuse(cx, "state-edited", &detail, this, "delete_module");
     }
     Ok(())
 }
@@ -412,6 +401,8 @@ fn unlink(cx: &mut Cx, module: usize) -> R<()> {
     }
     let addr = cx.modules.list[module].addr;
     util::list_del(cx, addr + cx.off.module_list)?;
+    words::forget(cx, module);
+    words::note(cx)?;
     cx.modules.list[module].listed = false;
     for owners in cx.modules.exported.values_mut() {
         owners.retain(|&(owner, _)| owner != module);
@@ -421,6 +412,8 @@ fn unlink(cx: &mut Cx, module: usize) -> R<()> {
 
 /// Unmaps both images. Addresses are not used again soon, so a late call faults.
 fn free_memory(cx: &mut Cx, module: usize) {
+    words::forget(cx, module);
+    owner::forget(cx, module);
     free_init(cx, module);
     let addr = cx.modules.list[module].addr;
     cx.modules.held.retain(|h| h.module != addr);

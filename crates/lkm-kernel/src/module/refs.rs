@@ -59,6 +59,7 @@ fn remember(cx: &mut Cx, module: u64, delta: i64, why: &str, key: u64, holder: &
 }
 
 fn tell(cx: &mut Cx, module: u64, delta: i64, why: &str, key: u64, holder: &str) -> R<()> {
+    super::words::note(cx)?;
     let value = i64::from(count(cx, module)?);
     let name =
         super::by_struct(cx, module).map_or_else(String::new, |m| cx.modules.list[m].name.clone());

@@ -48,8 +48,6 @@ pub fn forge(cx: &mut Cx, module: usize) -> R<Vec<String>> {
         if exit != 0 {
             let nothing = symbols::address(cx, "__lkm_pv_nop");
             cx.w64(this + off.module_exit, nothing)?;
-            // Not an edit by somebody else's code.
-            cx.modules.list[module].exit = nothing;
             steps.push(
                 "exit replaced by one that does nothing: it would undo what init never did".into(),
             );
@@ -63,6 +61,8 @@ pub fn forge(cx: &mut Cx, module: usize) -> R<Vec<String>> {
         cx.modules.held.retain(|h| h.module != this);
         steps.push(format!("reference count {count} set to 0"));
     }
+    // Not edits by somebody else's code.
+    super::words::note(cx)?;
     Ok(steps)
 }
 

@@ -164,6 +164,12 @@ pub fn socket(cx: &mut Cx, tid: Tid, family: u32, kind: u32, protocol: u32) -> R
     // The operations may belong to another module than the family.
     let pinned = refs::try_get(cx, socket_owner, "socket", file, &holder)?;
     refs::put_key(cx, owner, "socket family", ops)?;
+    let sk = cx.r64(sock + off.socket_sk)?;
+    let prot = match sk {
+        0 => 0,
+        sk => cx.net.families.socks.get(&sk).copied().unwrap_or(0),
+    };
+    crate::module::owner::check(cx, &what, proto_ops, &[], &[socket_owner, prot], "socket")?;
     let kept = if pinned { socket_owner } else { 0 };
     cx.net.families.open.insert(file, (sock, kept));
     let fd = files::install(cx, tid, file);
