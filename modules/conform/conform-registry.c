@@ -69,8 +69,8 @@ static int no_context(struct fs_context *fc)
 
 static int check_filesystem(void)
 {
-	static struct file_system_type a = { .name = "lkm-conform", .init_fs_context = no_context };
-	static struct file_system_type b = { .name = "lkm-conform", .init_fs_context = no_context };
+	static struct file_system_type a = { .owner = THIS_MODULE, .name = "lkm-conform", .init_fs_context = no_context };
+	static struct file_system_type b = { .owner = THIS_MODULE, .name = "lkm-conform", .init_fs_context = no_context };
 
 	CHECK(!register_filesystem(&a) && register_filesystem(&b) == -EBUSY);
 	CHECK(unregister_filesystem(&b) == -EINVAL);
