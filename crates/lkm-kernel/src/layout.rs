@@ -73,6 +73,13 @@ offsets! {
         file_f_mapping = "file"."f_mapping";
         file_f_path = "file"."f_path";
         file_private_data = "file"."private_data";
+        vma_vm_start = "vm_area_struct"."vm_start";
+        vma_vm_end = "vm_area_struct"."vm_end";
+        vma_vm_flags = "vm_area_struct"."vm_flags";
+        vma_vm_ops = "vm_area_struct"."vm_ops";
+        vma_vm_pgoff = "vm_area_struct"."vm_pgoff";
+        vma_vm_file = "vm_area_struct"."vm_file";
+        vm_ops_close = "vm_operations_struct"."close";
         inode_i_mode = "inode"."i_mode";
         inode_i_rdev = "inode"."i_rdev";
         inode_i_fop = "inode"."i_fop";
@@ -237,6 +244,7 @@ offsets! {
         ctl_extra2 = "ctl_table"."extra2";
     }
     sizes {
+        vma_size = "vm_area_struct";
         task_size = "task_struct";
         module_size = "module";
         file_size = "file";

@@ -79,6 +79,13 @@ pub fn emit(cx: &mut Cx, event: Event) {
     }
 }
 
+/// The parent has taken what was recorded: there is room again, for events and for task switches.
+pub fn taken(cx: &mut Cx) {
+    cx.recorder.full = false;
+    cx.recorder.stubs = 0;
+    cx.sched.switches = 0;
+}
+
 /// Whether the record is full: the run is cut short.
 pub fn full(cx: &Cx) -> bool {
     cx.recorder.full

@@ -74,12 +74,13 @@ fn filter() -> Vec<libc::sock_filter> {
 }
 
 /// Gives up everything the child does not need. Nothing here needs privilege.
-pub(crate) fn confine(memory: u64) -> Result<(), Failure> {
+/// `pipes`: standard input and output stay as they are.
+pub(crate) fn confine(memory: u64, pipes: bool) -> Result<(), Failure> {
     // SAFETY: plain system calls; the structures passed live on this stack for the call.
     unsafe {
         // Descriptors other than standard error: the record is memory, files were read before.
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
-        if null >= 0 {
+        if null >= 0 && !pipes {
             libc::dup2(null, 0);
             libc::dup2(null, 1);
         }

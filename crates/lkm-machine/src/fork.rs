@@ -52,7 +52,7 @@ pub struct Record {
 const HEADER: usize = 64;
 
 impl Record {
-    fn new(size: usize) -> Result<Record, Failure> {
+    pub(crate) fn new(size: usize) -> Result<Record, Failure> {
         // SAFETY: a fresh shared mapping that nothing else refers to.
         let base = unsafe {
             libc::mmap(
@@ -101,6 +101,15 @@ impl Record {
     }
 }
 
+impl Record {
+    /// What was appended since the last time, and room for as much again. The child must not be running.
+    pub(crate) fn drain(&self) -> Vec<u8> {
+        let bytes = self.take();
+        self.len().store(0, Ordering::Release);
+        bytes
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours and no reference into it is left.
@@ -143,24 +152,42 @@ pub fn run(limits: Limits, body: impl FnOnce(Record)) -> Result<Outcome, Failure
         return Err(sys::failed("fork"));
     }
     if pid == 0 {
-        let ready = confine::confine(limits.memory).and_then(|()| trap::start_alarm());
-        if let Err(failure) = ready {
-            let text = format!("lkm: cannot confine the lab: {failure}\n");
-            // SAFETY: async-signal-safe calls with valid arguments.
-            unsafe {
-                libc::write(2, text.as_ptr().cast(), text.len());
-                libc::_exit(SETUP_FAILED)
-            }
-        }
-        body(record);
-        // SAFETY: ends the child without running the parent's exit handlers.
-        unsafe { libc::_exit(0) }
+        confined(|| {
+            confine::confine(limits.memory, false).map_err(|e| e.to_string())?;
+            trap::start_alarm().map_err(|e| e.to_string())?;
+            body(record);
+            Ok(())
+        });
     }
     let ended = wait(pid, limits.wall);
     Ok(Outcome {
         ended,
         record: record.take(),
     })
+}
+
+/// The whole life of a child: never returns into what the parent was doing, whatever the body does.
+pub(crate) fn confined(body: impl FnOnce() -> Result<(), String>) -> ! {
+    /// A panic ends the child where it is, also when it would unwind.
+    struct Here;
+    impl Drop for Here {
+        fn drop(&mut self) {
+            std::process::abort();
+        }
+    }
+    let here = Here;
+    let done = body();
+    std::mem::forget(here);
+    if let Err(why) = done {
+        let text = format!("lkm: cannot set up the lab: {why}\n");
+        // SAFETY: async-signal-safe calls with valid arguments.
+        unsafe {
+            libc::write(2, text.as_ptr().cast(), text.len());
+            libc::_exit(SETUP_FAILED)
+        }
+    }
+    // SAFETY: ends the child without running the parent's exit handlers.
+    unsafe { libc::_exit(0) }
 }
 
 fn wait(pid: libc::pid_t, wall: Duration) -> Ended {
@@ -194,6 +221,12 @@ fn wait(pid: libc::pid_t, wall: Duration) -> Ended {
         // SAFETY: the descriptor is ours.
         unsafe { libc::close(fd) };
     }
+    let ended = wait_for(pid);
+    if timed_out { Ended::TimedOut } else { ended }
+}
+
+/// Waits for a child's end.
+pub(crate) fn wait_for(pid: libc::pid_t) -> Ended {
     let mut status = 0;
     // SAFETY: waits for our own child; the pointer is to a live local.
     while unsafe { libc::waitpid(pid, &mut status, 0) } < 0 {
@@ -201,9 +234,7 @@ fn wait(pid: libc::pid_t, wall: Duration) -> Ended {
             return Ended::LabFailure("the child could not be waited for".into());
         }
     }
-    if timed_out {
-        Ended::TimedOut
-    } else if libc::WIFSIGNALED(status) {
+    if libc::WIFSIGNALED(status) {
         match libc::WTERMSIG(status) {
             libc::SIGABRT => Ended::LabFailure("the lab panicked".into()),
             signal => Ended::Signal(signal),
@@ -212,7 +243,7 @@ fn wait(pid: libc::pid_t, wall: Duration) -> Ended {
         match libc::WEXITSTATUS(status) {
             0 => Ended::Normally,
             HOST_FAULT => Ended::LabFailure("the lab's own code faulted".into()),
-            SETUP_FAILED => Ended::LabFailure("the child could not be confined".into()),
+            SETUP_FAILED => Ended::LabFailure("the child could not be set up".into()),
             other => Ended::LabFailure(format!("the child left with status {other}")),
         }
     }

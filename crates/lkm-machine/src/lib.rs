@@ -12,6 +12,7 @@ pub mod gate;
 pub mod leaf;
 pub mod map;
 mod mem;
+pub mod session;
 mod sys;
 mod trap;
 

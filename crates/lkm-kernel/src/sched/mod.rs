@@ -527,9 +527,10 @@ pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
                 site,
             },
         );
-        let hooks: [fn(&mut Cx, Tid) -> R<()>; 4] = [
+        let hooks: [fn(&mut Cx, Tid) -> R<()>; 5] = [
             crate::umh::on_exit,
             crate::kthread::on_exit,
+            crate::fs::mmap::on_exit,
             crate::fs::files::on_exit,
             crate::locking::on_exit,
         ];
