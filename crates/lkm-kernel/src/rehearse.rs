@@ -121,8 +121,8 @@ fn remove(cx: &mut Cx, name: &str) -> bool {
     result == Some(0)
 }
 
-/// Tells which tasks wait for ever.
-fn blocked(cx: &mut Cx) {
+/// Tells which tasks wait for ever, if nothing else happens.
+pub fn blocked(cx: &mut Cx) {
     for tid in 0..cx.sched.tasks.len() {
         let task = &cx.sched.tasks[tid];
         if task.dead || task.kind == TaskKind::Interrupt && !cx.sched.in_irq {

@@ -438,6 +438,11 @@ pub fn remove_node(cx: &mut Cx, name: &str) -> R<()> {
     Ok(())
 }
 
+/// The device nodes.
+pub(crate) fn paths(cx: &Cx) -> impl Iterator<Item = String> {
+    cx.chrdev.nodes.keys().map(|name| format!("/dev/{name}"))
+}
+
 /// mknod: a node for a number, by hand.
 pub fn node(cx: &Cx, path: &str) -> Option<u32> {
     cx.chrdev.nodes.get(path.strip_prefix("/dev/")?).copied()

@@ -114,6 +114,17 @@ fn top(cx: &mut Cx) {
     }
 }
 
+/// The names in a directory of debugfs, sorted.
+pub(crate) fn names(cx: &mut Cx, path: &str) -> Option<Vec<String>> {
+    top(cx);
+    let mut at = 0;
+    for part in path.split('/').filter(|p| !p.is_empty()) {
+        at = *cx.debugfs.entries.get(&at)?.children.get(part)?;
+    }
+    let entry = cx.debugfs.entries.get(&at)?;
+    matches!(entry.what, What::Dir).then(|| entry.children.keys().cloned().collect())
+}
+
 /// start_creating: the new dentry or an error pointer.
 fn create(cx: &mut Cx, name: u64, parent: u64, what: What, data: u64, mode: u64, told: bool) -> R {
     top(cx);

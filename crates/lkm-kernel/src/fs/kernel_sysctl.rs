@@ -19,6 +19,11 @@ const NAMES: &[&str] = &[
     "kernel/usermodehelper/inheritable",
 ];
 
+/// Their files.
+pub(crate) fn paths() -> impl Iterator<Item = String> {
+    NAMES.iter().map(|name| format!("/proc/sys/{name}"))
+}
+
 /// The value as its file shows it.
 pub fn show(cx: &Cx, name: &str) -> Option<String> {
     Some(match name {

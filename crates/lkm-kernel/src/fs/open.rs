@@ -58,6 +58,53 @@ pub fn open_path(cx: &mut Cx, tid: Tid, path: &str, flags: u32) -> R<Result<u32,
     Ok(answer)
 }
 
+/// What the kernel itself has in a directory.
+const OWN: &[&str] = &[
+    "/dev/console",
+    "/dev/kmsg",
+    "/dev/null",
+    "/dev/zero",
+    "/proc/devices",
+    "/proc/kallsyms",
+    "/proc/modules",
+    "/proc/sys/kernel/tainted",
+    "/sys/kernel/debug",
+    "/sys/module",
+];
+
+/// The names in a directory, sorted; None when nothing makes the path one. /sys/module is the module subsystem's.
+pub fn names(cx: &mut Cx, path: &str) -> Option<Vec<String>> {
+    let path = path.trim_end_matches('/');
+    let mut paths: Vec<String> = OWN.iter().map(|&p| p.to_owned()).collect();
+    paths.extend(super::chrdev::paths(cx));
+    paths.extend(super::sysctl::paths(cx));
+    paths.extend(super::kernel_sysctl::paths());
+    paths.extend(cx.open.files.keys().cloned());
+    let mut names: Vec<String> = paths
+        .iter()
+        .filter_map(|p| p.strip_prefix(path)?.strip_prefix('/')?.split('/').next())
+        .map(str::to_owned)
+        .collect();
+    let below = |top: &str| {
+        path.strip_prefix(top)
+            .filter(|r| r.is_empty() || r.starts_with('/'))
+    };
+    let more = if let Some(rest) = below("/sys/kernel/debug") {
+        super::debugfs::names(cx, rest)
+    } else if let Some(rest) = below("/sys") {
+        super::sysfs::names(cx, rest)
+    } else {
+        below("/proc").and_then(|rest| super::proc::names(cx, rest))
+    };
+    if names.is_empty() && more.is_none() {
+        return None;
+    }
+    names.extend(more.unwrap_or_default());
+    names.sort();
+    names.dedup();
+    Some(names)
+}
+
 /// Puts a file into the lab's memory.
 pub fn put_file(cx: &mut Cx, path: &str, contents: Vec<u8>) {
     cx.open.files.insert(path.to_owned(), contents);

@@ -52,6 +52,14 @@ pub struct State {
     entries: BTreeMap<String, (u64, u64)>,
 }
 
+/// The files of all tables.
+pub(crate) fn paths(cx: &Cx) -> impl Iterator<Item = String> {
+    cx.sysctl
+        .entries
+        .keys()
+        .map(|path| format!("/proc/sys/{path}"))
+}
+
 static OPS: KernelOps = KernelOps {
     read: Some(read),
     write: Some(write),
