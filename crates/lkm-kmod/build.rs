@@ -1,10 +1,12 @@
 //! Links the unwinder statically: the program is started thousands of times
 //! while a machine boots, and loading libgcc_s takes a tenth of each start.
+//! And names its `main`, which is not Rust's (`lkm-live/src/entry.rs`).
 
 use std::path::Path;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rustc-link-arg-bins=-Wl,--defsym=main=lkm_kmod_main");
     let target = std::env::var("CARGO_CFG_TARGET_ENV").unwrap_or_default();
     let Some(out) = std::env::var_os("OUT_DIR") else {
         return;

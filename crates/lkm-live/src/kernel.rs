@@ -48,7 +48,8 @@ fn module_path(name: &[u8], attribute: &str) -> Result<PathBuf, Errno> {
 }
 
 fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, Errno> {
-    let mut out = Vec::new();
+    // These files do not tell their size; most are smaller than this.
+    let mut out = Vec::with_capacity(1 << 10);
     File::open(path)?.take(READ_MAX).read_to_end(&mut out)?;
     Ok(out)
 }

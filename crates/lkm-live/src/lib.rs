@@ -1,6 +1,7 @@
 //! The running kernel: its module system calls, /proc, /sys, /proc/kcore and types, tracefs,
 //! and the rescue module. What it finds out is said in the shapes of `lkm_judge::why`.
 
+pub mod entry;
 pub mod kernel;
 pub mod memory;
 pub mod netlink;

@@ -5,8 +5,9 @@
 //! that a rename in between cannot make one run look at two trees, and so that
 //! preloaded shims which redirect `open`, `opendir` and `stat` see every path.
 
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags};
 
@@ -163,6 +164,8 @@ struct RealDir {
     fd: OwnedFd,
     /// Temporary files made so far, which gives the next one its name.
     made: AtomicU32,
+    /// Its entries have been read before.
+    read: AtomicBool,
 }
 
 impl RealDir {
@@ -170,6 +173,7 @@ impl RealDir {
         Box::new(RealDir {
             fd,
             made: AtomicU32::new(0),
+            read: AtomicBool::new(false),
         })
     }
 }
@@ -214,12 +218,20 @@ impl OpenFile for RealFile {
 const DIR_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
+/// As much of a directory is read at once: few have more than one page.
+const DIR_BUFFER: usize = 8 << 10;
 const FILE_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 impl OpenDir for RealDir {
     fn entries(&self) -> Result<Vec<Entry>, Errno> {
         let mut out = Vec::new();
-        for e in sys::Dir::read_from(&self.fd)? {
+        // From the start, whoever read it before.
+        if self.read.swap(true, Ordering::Relaxed) {
+            sys::seek(&self.fd, sys::SeekFrom::Start(0))?;
+        }
+        let mut buffer = [const { MaybeUninit::uninit() }; DIR_BUFFER];
+        let mut dir = sys::RawDir::new(&self.fd, &mut buffer);
+        while let Some(e) = dir.next() {
             let e = e?;
             let name = e.file_name().to_bytes();
             if name == b"." || name == b".." {

@@ -1,8 +1,10 @@
 //! What a tool needs of the process around it: environment, commands, time
 //! and the system log.
 
+use std::cell::OnceCell;
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
@@ -37,14 +39,53 @@ pub trait Host {
 /// The process itself.
 #[derive(Debug)]
 pub struct Process {
-    start: Instant,
+    /// When the clock was first asked for.
+    start: OnceCell<Instant>,
+    stderr_closed: bool,
 }
 
 impl Default for Process {
     fn default() -> Process {
         Process {
-            start: Instant::now(),
+            start: OnceCell::new(),
+            stderr_closed: open_standard_streams(),
         }
+    }
+}
+
+/// Opens /dev/null for each of the three standard streams that is closed, so
+/// that no file opened later takes its number and gets what is written there.
+/// Whether standard error was one of them.
+fn open_standard_streams() -> bool {
+    use rustix::stdio::{stderr, stdin, stdout};
+
+    let mut closed = false;
+    for stream in [stdin(), stdout(), stderr()] {
+        closed = rustix::fs::fstat(stream).is_err();
+        if closed
+            && let Ok(null) = std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/null")
+        {
+            // The lowest free number is the stream's, which stays open to the end.
+            let _ = null.into_raw_fd();
+        }
+    }
+    closed
+}
+
+/// Standard output as it is: whoever writes to it much has a buffer.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Stdout;
+
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(rustix::stdio::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -57,7 +98,6 @@ impl Host for Process {
     }
 
     fn system(&self, command: &[u8], env: &[(&str, &[u8])]) -> Ended {
-        let _ = io::stdout().flush();
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(OsStr::from_bytes(command));
         for (name, value) in env {
@@ -72,7 +112,8 @@ impl Host for Process {
     }
 
     fn now_msec(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let start = self.start.get_or_init(Instant::now);
+        u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn sleep_msec(&self, msec: u64) {
@@ -89,6 +130,6 @@ impl Host for Process {
     }
 
     fn stderr_closed(&self) -> bool {
-        rustix::fs::fstat(rustix::stdio::stderr()).is_err()
+        self.stderr_closed
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! The rules are those of kmod's `shared/util.c`.
 
+use std::borrow::Cow;
+
 /// Writes the given pieces, one after the other, to a `Write` or a `Vec<u8>`.
 ///
 /// kmod prints names and paths byte for byte; `write!` could only print them
@@ -20,11 +22,9 @@ macro_rules! emit {
 /// Joins pieces into one byte string.
 #[macro_export]
 macro_rules! bytes {
-    ($($piece:expr),+ $(,)?) => {{
-        let mut joined: Vec<u8> = Vec::new();
-        $( joined.extend_from_slice(::core::convert::AsRef::<[u8]>::as_ref(&$piece)); )+
-        joined
-    }};
+    ($($piece:expr),+ $(,)?) => {
+        [$( ::core::convert::AsRef::<[u8]>::as_ref(&$piece) ),+].concat()
+    };
 }
 
 /// The longest path and name that is accepted, as `PATH_MAX`.
@@ -136,10 +136,35 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl Iterator for Lines<'_> {
-    type Item = Vec<u8>;
+impl<'a> Iterator for Lines<'a> {
+    type Item = Cow<'a, [u8]>;
 
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<Cow<'a, [u8]>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        // Most lines are what they look like.
+        let end = self
+            .rest
+            .iter()
+            .position(|&c| matches!(c, b'\n' | b'\\' | 0));
+        let end = end.unwrap_or(self.rest.len());
+        let line = match self.rest[end..] {
+            [] | [b'\n', ..] => {
+                let line = &self.rest[..end];
+                self.rest = self.rest.get(end + 1..).unwrap_or(&[]);
+                self.number += 1;
+                return Some(Cow::Borrowed(line));
+            }
+            _ => self.joined()?,
+        };
+        Some(Cow::Owned(line))
+    }
+}
+
+impl Lines<'_> {
+    /// A line that has a backslash or a NUL.
+    fn joined(&mut self) -> Option<Vec<u8>> {
         let mut line = Vec::new();
         loop {
             match self.rest {
@@ -196,10 +221,10 @@ mod tests {
     #[test]
     fn backslashes_join_lines() {
         let mut l = Lines::new(b"a\\\nb\n\nc\\d\\");
-        assert_eq!(l.next().unwrap(), b"ab");
+        assert_eq!(l.next().unwrap(), &b"ab"[..]);
         assert_eq!(l.number, 2);
-        assert_eq!(l.next().unwrap(), b"");
-        assert_eq!(l.next().unwrap(), b"cd");
+        assert_eq!(l.next().unwrap(), &b""[..]);
+        assert_eq!(l.next().unwrap(), &b"cd"[..]);
         assert_eq!(l.next(), None);
     }
 

@@ -165,7 +165,7 @@ pub fn with_world(
     run: impl FnOnce(&mut World<'_>) -> i32,
 ) -> i32 {
     let host = crate::host::Process::default();
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = std::io::BufWriter::new(crate::host::Stdout);
     let mut err = std::io::stderr().lock();
     let fs = &crate::fs::RealFiles;
     let mut world = World {
