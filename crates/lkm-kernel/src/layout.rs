@@ -265,6 +265,7 @@ offsets! {
         subprocess_size = "subprocess_info";
     }
     optional {
+        fops_flags = "file_operations"."fop_flags";
         module_core_base = "module"."core_layout.base";
         module_core_size = "module"."core_layout.size";
         module_init_base = "module"."init_layout.base";
@@ -303,6 +304,27 @@ offsets! {
         resource_flags = "resource"."flags" or 24;
         xarray_flags = "xarray"."xa_flags" or 4;
         xarray_head = "xarray"."xa_head" or 8;
+        xa_node_shift = "xa_node"."shift" or 0;
+        xa_node_offset = "xa_node"."offset" or 1;
+        xa_node_count = "xa_node"."count" or 2;
+        xa_node_values = "xa_node"."nr_values" or 3;
+        xa_node_parent = "xa_node"."parent" or 8;
+        xa_node_array = "xa_node"."array" or 16;
+        xa_node_list = "xa_node"."private_list" or 24;
+        xa_node_slots = "xa_node"."slots" or 40;
+        xa_node_marks = "xa_node"."marks" or 552;
+        xas_xa = "xa_state"."xa" or 0;
+        xas_index = "xa_state"."xa_index" or 8;
+        xas_shift = "xa_state"."xa_shift" or 16;
+        xas_sibs = "xa_state"."xa_sibs" or 17;
+        xas_offset = "xa_state"."xa_offset" or 18;
+        xas_node = "xa_state"."xa_node" or 24;
+        xas_alloc = "xa_state"."xa_alloc" or 32;
+        xas_update = "xa_state"."xa_update" or 40;
+        radix_iter_index = "radix_tree_iter"."index" or 0;
+        radix_iter_next = "radix_tree_iter"."next_index" or 8;
+        radix_iter_tags = "radix_tree_iter"."tags" or 16;
+        radix_iter_node = "radix_tree_iter"."node" or 24;
         idr_base = "idr"."idr_base" or 16;
         idr_next = "idr"."idr_next" or 20;
         page_compound_head = "page"."compound_head" or 8;

@@ -13,6 +13,7 @@ mod llist;
 mod math;
 pub(crate) mod number;
 mod parser;
+mod radix;
 pub(crate) mod random;
 mod rbtree;
 pub(crate) mod siphash;
@@ -43,6 +44,7 @@ pub(crate) const ROWS: &[&[Row]] = &[
     uuid::ROWS,
     xarray::ROWS,
     idr::ROWS,
+    radix::ROWS,
     llist::ROWS,
 ];
 

@@ -124,6 +124,11 @@ pub(crate) fn blocking(cx: &mut Cx) {
     let _ = crate::traps::warn(cx, text, "rcu_note_context_switch");
 }
 
+/// Whether any task is inside of a read-side critical section.
+pub(crate) fn reading(cx: &Cx) -> bool {
+    !cx.rcu.readers.is_empty()
+}
+
 /// A task has ended: what it read under is forgotten, as exit_rcu does.
 pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) {
     cx.rcu.readers.remove(&tid);
