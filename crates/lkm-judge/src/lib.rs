@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod errno;
 pub mod explain;
 mod finding;
 mod kinds;

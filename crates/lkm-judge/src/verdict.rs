@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use lkm_trace::{Class, End, Event, Trace};
 
+use crate::errno::errno_text;
 use crate::finding::{Calls, Finding, Outcome, RefStep, Report, SCHEMA, Verdict};
 use crate::ledger::Ledger;
 use crate::rules;
@@ -15,6 +16,8 @@ const MAX_REF_STEPS: usize = 4096;
 const ENOENT: i64 = -2;
 /// Not a module of this kernel.
 const ENOEXEC: i64 = -8;
+/// The level of error messages (include/linux/kern_levels.h).
+const KERN_ERR: u32 = 3;
 /// Most names and notes in a report.
 const MAX_NAMES: usize = 256;
 
@@ -45,9 +48,12 @@ pub fn judge(trace: &Trace, symbols: &dyn Symbols, about: &About) -> Report {
     notes.truncate(MAX_NAMES);
     let (calls, unmodelled) = calls(&ledger);
     let result = outcome(&ledger);
-    if let (Some(errno @ ..=-1), None) = (result.load, result.init) {
+    if let (Some(errno @ ..=-1), None) = (result.load, result.init)
+        && !matches!(errno, ENOENT | ENOEXEC)
+    {
         notes.push(format!(
-            "the load was refused with {errno}: init did not run"
+            "the load was refused with {}: init did not run",
+            errno_text(errno)
         ));
     }
     let reasons = doubts(
@@ -179,7 +185,11 @@ fn doubts(
     } else if result.init.is_none() && findings.is_empty() {
         reasons.push(match result.load {
             Some(errno @ (ENOENT | ENOEXEC)) => {
-                format!("it did not come to run: the load was refused with {errno}")
+                let said = last_error(trace).map_or(String::new(), |l| format!(": {l}"));
+                format!(
+                    "it did not come to run: the load was refused with {}{said}",
+                    errno_text(errno)
+                )
             }
             // Any other refusal is the kernel's answer to what was asked, and left nothing to judge.
             Some(errno) if errno < 0 => return reasons,
@@ -189,6 +199,18 @@ fn doubts(
         reasons.push(format!("exit did not return ({})", result.exit));
     }
     reasons
+}
+
+/// What the kernel last said at the level of errors or above, without its newline.
+fn last_error(trace: &Trace) -> Option<&str> {
+    trace.events.iter().rev().find_map(|event| match event {
+        Event::Printk {
+            level: 0..=KERN_ERR,
+            text,
+            ..
+        } => Some(text.trim_end()),
+        _ => None,
+    })
 }
 
 /// The last lines that were printed; a record without a newline is continued by the next.

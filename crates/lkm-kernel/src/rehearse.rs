@@ -90,17 +90,29 @@ pub fn process(cx: &mut Cx, comm: &str, body: sched::Body) -> Option<i64> {
 }
 
 fn insert(cx: &mut Cx, input: &Input) -> Option<i64> {
-    let (image, params) = (Rc::clone(&input.image), input.params.clone());
+    let Input {
+        name,
+        image,
+        params,
+    } = input.clone();
     process(
         cx,
         "insmod",
         Box::new(move |cx: &mut Cx| -> R<i64> {
-            Ok(i64::from(load::load_module(
-                cx,
-                &image,
-                load::Args::Text(params),
-                0,
-            )?))
+            let placed = cx.modules.list.len();
+            let result = load::load_module(cx, &image, load::Args::Text(params), 0)?;
+            if result < 0 && cx.modules.list.len() == placed {
+                // The file was refused as such: the kernel knows no name for it.
+                let errno = i64::from(result);
+                trace::emit(
+                    cx,
+                    Event::LoadResult {
+                        module: name,
+                        errno,
+                    },
+                );
+            }
+            Ok(i64::from(result))
         }),
     )
 }

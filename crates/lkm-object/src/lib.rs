@@ -25,6 +25,7 @@ pub mod params;
 pub mod signature;
 pub mod symvers;
 pub mod types;
+mod unjudged;
 pub mod vmlinux;
 
 pub use btf::Btf;
@@ -43,3 +44,4 @@ pub use params::Param;
 pub use signature::Signature;
 pub use symvers::{SymversEntry, symvers};
 pub use types::Types;
+pub use unjudged::unjudged;

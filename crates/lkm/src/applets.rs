@@ -1,6 +1,7 @@
 //! The kmod tools, by symbolic link or as `lkm modprobe ...`, and what comes
 //! with them: `lkm graph`, `lkm man`, `lkm completions`.
 
+use crate::out::out;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
@@ -107,7 +108,7 @@ pub fn man(args: Vec<OsString>) -> ExitCode {
     };
     match tool {
         Some(tool) => {
-            print!("{}", docs::man(tool));
+            out!("{}", docs::man(tool));
             ExitCode::SUCCESS
         }
         None => {
@@ -123,7 +124,7 @@ pub fn completions(args: Vec<OsString>) -> ExitCode {
     let shell = args.first().and_then(|a| a.to_str()).unwrap_or("");
     match docs::completions(&all, shell) {
         Some(script) => {
-            print!("{script}");
+            out!("{script}");
             ExitCode::SUCCESS
         }
         None => {

@@ -1,5 +1,6 @@
 //! `lkm doctor`: what this machine lets the lab and the live commands do. Each line is found by trying.
 
+use crate::out::out;
 use crate::rehearse::run::Lab;
 use lkm_kernel::profile::Profile;
 use lkm_kernel::rehearse::{Input, Plan};
@@ -18,7 +19,7 @@ exit status: 0 the lab works here, 2 it does not
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     match args.first() {
         Some(arg) if arg == "--help" || arg == "-h" => {
-            print!("{HELP}");
+            out!("{HELP}");
             return ExitCode::SUCCESS;
         }
         Some(arg) => {
@@ -30,7 +31,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
         }
         None => {}
     }
-    println!("the lab");
+    out!("the lab\n");
     let works = match lab() {
         Ok(()) => {
             line(
@@ -45,7 +46,7 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
             false
         }
     };
-    println!("the live kernel");
+    out!("the live kernel\n");
     live();
     ExitCode::from(if works { 0 } else { 2 })
 }
@@ -53,8 +54,8 @@ pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
 fn line(good: bool, what: &str, why: &str) {
     let mark = if good { "ok     " } else { "missing" };
     match why {
-        "" => println!("  {mark} {what}"),
-        why => println!("  {mark} {what}: {why}"),
+        "" => out!("  {mark} {what}\n"),
+        why => out!("  {mark} {what}: {why}\n"),
     }
 }
 

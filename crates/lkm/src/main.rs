@@ -8,9 +8,11 @@ mod examples;
 mod explain;
 mod lab;
 mod live;
+mod out;
 mod rehearse;
 mod tree;
 
+use out::out;
 use std::process::ExitCode;
 
 /// A command: its name, one line of help, and what runs it.
@@ -79,23 +81,37 @@ fn main() -> ExitCode {
     }
     let mut args = std::env::args_os().skip(1);
     let Some(first) = args.next() else {
-        return usage();
+        eprint!("{}", usage());
+        return ExitCode::from(2);
     };
     let rest: Vec<_> = args.collect();
     match COMMANDS.iter().find(|c| first == c.name) {
         Some(command) => (command.run)(rest),
         None if first == "--version" || first == "-V" => {
-            println!("lkm {}", env!("CARGO_PKG_VERSION"));
+            out!("lkm {}\n", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
-        None => usage(),
+        None if first == "--help" || first == "-h" || first == "help" => {
+            out!("{}", usage());
+            ExitCode::SUCCESS
+        }
+        None => {
+            eprint!(
+                "lkm: no command {}; the commands are\n\n{}",
+                first.to_string_lossy(),
+                usage()
+            );
+            ExitCode::from(2)
+        }
     }
 }
 
-fn usage() -> ExitCode {
-    eprintln!("usage: lkm COMMAND ...\n");
+fn usage() -> String {
+    let mut text = String::from("usage: lkm COMMAND ...\n\n");
     for command in COMMANDS {
-        eprintln!("  {:<10} {}", command.name, command.help);
+        text.push_str(&format!("  {:<12} {}\n", command.name, command.help));
     }
-    ExitCode::from(2)
+    text.push_str("\n  insmod, rmmod, modprobe, lsmod, modinfo, depmod, kmod: as kmod's, also by symbolic link\n");
+    text.push_str("\nlkm COMMAND --help tells more.\n");
+    text
 }

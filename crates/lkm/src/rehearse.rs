@@ -3,6 +3,7 @@
 mod all;
 pub(crate) mod run;
 
+use crate::out::out;
 use crate::tree::Tree;
 use lkm_judge::Verdict;
 use lkm_judge::report::sarif::Sarif;
@@ -107,7 +108,7 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
                 options.cycles = Some(parser.value().map_err(fail)?.parse().map_err(fail)?)
             }
             Long("help") | Short('h') => {
-                print!("{HELP}");
+                out!("{HELP}");
                 std::process::exit(0);
             }
             Value(value) if options.file.is_none() && options.example.is_none() => {
@@ -124,14 +125,17 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     const MAX: u64 = 512 << 20;
     let told = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let about = std::fs::metadata(path).map_err(|e| told(&e))?;
-    if about.is_dir() {
+    if path.is_dir() {
         return Err(told(&"is a directory"));
     }
-    if about.len() > MAX {
+    // A device or a pipe has no length beforehand.
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| told(&e))?;
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX + 1), &mut bytes)
+        .map_err(|e| told(&e))?;
+    if bytes.len() as u64 > MAX {
         return Err(told(&"is too large for a module"));
     }
-    let bytes = std::fs::read(path).map_err(|e| told(&e))?;
     let plain = lkm_object::compress::decompress(&bytes, MAX as usize).map_err(|e| told(&e))?;
     match plain {
         std::borrow::Cow::Borrowed(_) => Ok(bytes),
@@ -176,7 +180,7 @@ fn named(image: Vec<u8>, path: &str, params: String) -> Input {
 
 fn rehearse(options: &Options) -> Result<ExitCode, String> {
     if options.coverage {
-        print!("{}", lkm_kernel::coverage());
+        out!("{}", lkm_kernel::coverage());
         return Ok(ExitCode::SUCCESS);
     }
     if options.all {
@@ -212,10 +216,10 @@ fn rehearse(options: &Options) -> Result<ExitCode, String> {
         save(path, &log.finish())?;
     }
     if options.json {
-        println!("{}", lkm_judge::report::json::pretty(&report));
+        out!("{}\n", lkm_judge::report::json::pretty(&report));
     } else {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        print!("{}", lkm_judge::report::text::text(&report, colour));
+        out!("{}", lkm_judge::report::text::text(&report, colour));
     }
     Ok(ExitCode::from(match report.verdict {
         Verdict::Clean => 0,

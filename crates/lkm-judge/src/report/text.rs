@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::errno::errno_text;
 use crate::finding::{Confidence, Finding, Report, Verdict};
 
 /// Escape sequences, or none.
@@ -84,11 +85,14 @@ fn head(out: &mut String, report: &Report, paint: &Paint) {
     );
     let show = |v: Option<i64>| v.map_or("did not return".to_owned(), errno_text);
     if report.verdict != Verdict::Refused {
+        let init = match report.result.init {
+            None if report.result.load.is_some_and(|l| l < 0) => "not-run".to_owned(),
+            other => show(other),
+        };
         let _ = writeln!(
             out,
-            "  load {}, init {}, exit {}",
+            "  load {}, init {init}, exit {}",
             show(report.result.load),
-            show(report.result.init),
             report.result.exit
         );
     }
@@ -187,39 +191,4 @@ fn worth(out: &mut String, report: &Report, paint: &Paint) {
     for reason in &report.reasons {
         let _ = writeln!(out, "  {}", paint.yellow(&plain(reason)));
     }
-}
-
-/// A result with the name of its errno.
-fn errno_text(value: i64) -> String {
-    match errno_name(value) {
-        Some(name) => format!("{value} ({name})"),
-        None => value.to_string(),
-    }
-}
-
-fn errno_name(value: i64) -> Option<&'static str> {
-    Some(match -value {
-        1 => "EPERM",
-        2 => "ENOENT",
-        4 => "EINTR",
-        5 => "EIO",
-        6 => "ENXIO",
-        8 => "ENOEXEC",
-        11 => "EAGAIN",
-        12 => "ENOMEM",
-        13 => "EACCES",
-        14 => "EFAULT",
-        16 => "EBUSY",
-        17 => "EEXIST",
-        19 => "ENODEV",
-        22 => "EINVAL",
-        28 => "ENOSPC",
-        34 => "ERANGE",
-        38 => "ENOSYS",
-        62 => "ETIME",
-        95 => "EOPNOTSUPP",
-        110 => "ETIMEDOUT",
-        517 => "EPROBE_DEFER",
-        _ => return None,
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::run::Lab;
 use super::{Options, running_release};
+use crate::out::done;
 use crate::tree::Tree;
 use lkm_judge::report::{json, sarif::Sarif, summary::Summary};
 use lkm_judge::{About, NoSymbols};
@@ -46,7 +47,7 @@ fn shard(options: &Options, index: usize, of: usize) -> Result<ExitCode, String>
                 };
                 lkm_judge::judge(&lkm_trace::Trace::default(), &NoSymbols, &about)
             });
-        writeln!(out, "{}", json::line(&report)).map_err(|e| e.to_string())?;
+        done(writeln!(out, "{}", json::line(&report)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,7 +104,7 @@ fn lead(options: &Options) -> Result<ExitCode, String> {
                 None,
             );
         }
-        out.write_all(line.as_bytes()).map_err(|e| e.to_string())?;
+        done(out.write_all(line.as_bytes()));
         if progress && number % 16 == 0 {
             eprint!("\r{number}/{total}");
         }
@@ -118,7 +119,7 @@ fn lead(options: &Options) -> Result<ExitCode, String> {
         super::save(path, &log.finish())?;
     }
     summary.finish();
-    writeln!(out, "{}", summary.json()).map_err(|e| e.to_string())?;
+    done(writeln!(out, "{}", summary.json()));
     Ok(ExitCode::from(summary.exit_code()))
 }
 

@@ -104,6 +104,9 @@ impl Lab {
 
     /// Runs a plan in a child and judges what it recorded.
     pub(crate) fn run(&mut self, plan: &Plan, dmesg: bool) -> Result<Report, String> {
+        if let Some(report) = self.refused(plan) {
+            return Ok(report);
+        }
         let (trace, about) = self.go(plan, dmesg)?;
         Ok(with_symbols(&trace, plan, |symbols| {
             lkm_judge::judge(&trace, symbols, &about)
@@ -112,11 +115,27 @@ impl Lab {
 
     /// The same, with the picture of the module's life.
     pub(crate) fn draw(&mut self, plan: &Plan, dmesg: bool) -> Result<(Report, Picture), String> {
+        if let Some(report) = self.refused(plan) {
+            return Ok((report, Picture::default()));
+        }
         let (trace, about) = self.go(plan, dmesg)?;
         Ok(with_symbols(&trace, plan, |symbols| {
             let picture = Picture::of(&trace, symbols, &about);
             (lkm_judge::judge(&trace, symbols, &about), picture)
         }))
+    }
+
+    /// The report of a plan with a module that the lab does not take.
+    fn refused(&self, plan: &Plan) -> Option<Report> {
+        let (input, reason) = std::iter::once(&plan.module)
+            .chain(&plan.with)
+            .find_map(|input| Some((input, lkm_object::unjudged(&input.image)?)))?;
+        let reason = format!("{} is {reason}", input.name);
+        Some(Report::refused(
+            &plan.module.name,
+            self.profile.name,
+            &reason,
+        ))
     }
 
     fn go(&mut self, plan: &Plan, dmesg: bool) -> Result<(Trace, About), String> {
