@@ -3,7 +3,8 @@
 //! [`scan`] finds the files and decides between modules of one name, [`facts`]
 //! reads what matters from each, [`resolve`] finds who needs whom and puts
 //! them in order, [`output`] makes the eleven files, [`publish`] writes them.
-//! [`cache`] remembers facts from one run to the next.
+//! [`cache`] remembers all of it from one run to the next, [`rerun`] finds out
+//! what has changed since.
 //!
 //! The order of everything follows kmod's `tools/depmod.c`, whose files these
 //! equal byte for byte: modules in the order of `modules.order`, the others in
@@ -12,9 +13,11 @@
 pub mod cache;
 pub mod cycles;
 pub mod facts;
+pub mod facts_codec;
 pub mod order;
 pub mod output;
 pub mod publish;
+pub mod rerun;
 pub mod resolve;
 pub mod scan;
 pub mod symbols;

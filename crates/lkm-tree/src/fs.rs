@@ -115,9 +115,13 @@ pub trait OpenDir: Send + Sync {
     fn file(&self, name: &[u8]) -> Result<Box<dyn OpenFile>, Errno>;
     /// Follows links.
     fn stat(&self, name: &[u8]) -> Result<Stat, Errno>;
-    /// Writes a new file with that content, safe on the disk when this
-    /// returns, under a name of its own: the temporary name.
-    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno>;
+    /// The directory's own.
+    fn own_stat(&self) -> Result<Stat, Errno>;
+    /// Writes a new file with that content under a name of its own: the
+    /// temporary name. When it is to last, it is on the disk on return.
+    fn create_temporary(&self, content: &[u8], mode: u32, lasts: bool) -> Result<Vec<u8>, Errno>;
+    /// Sets a file's times to now.
+    fn touch(&self, name: &[u8]) -> Result<(), Errno>;
     /// Gives a file its final name, replacing what had it.
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Errno>;
     fn remove(&self, name: &[u8]) -> Result<(), Errno>;
@@ -272,7 +276,23 @@ impl OpenDir for RealDir {
         Ok(stat_of(&sys::statat(&self.fd, name, AtFlags::empty())?))
     }
 
-    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno> {
+    fn own_stat(&self) -> Result<Stat, Errno> {
+        Ok(stat_of(&sys::fstat(&self.fd)?))
+    }
+
+    fn touch(&self, name: &[u8]) -> Result<(), Errno> {
+        let now = sys::Timespec {
+            tv_sec: 0,
+            tv_nsec: sys::UTIME_NOW,
+        };
+        let times = sys::Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        Ok(sys::utimensat(&self.fd, name, &times, AtFlags::empty())?)
+    }
+
+    fn create_temporary(&self, content: &[u8], mode: u32, lasts: bool) -> Result<Vec<u8>, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let pid = rustix::process::getpid().as_raw_nonzero();
         for _ in 0..1000 {
@@ -284,7 +304,7 @@ impl OpenDir for RealDir {
             };
             let written = write_all(fd.as_fd(), content)
                 .and_then(|()| Ok(sys::fchmod(&fd, Mode::from(mode))?))
-                .and_then(|()| Ok(sys::fsync(&fd)?));
+                .and_then(|()| if lasts { Ok(sys::fsync(&fd)?) } else { Ok(()) });
             if let Err(e) = written {
                 // What could not be written whole must not stay.
                 let _ = self.remove(&name);

@@ -93,6 +93,11 @@ impl MemoryFiles {
         self.put_bytes(&normalise(path.as_bytes()), content.into());
     }
 
+    /// Takes a file away.
+    pub fn delete(&self, path: &str) {
+        self.lock().files.remove(&normalise(path.as_bytes()));
+    }
+
     fn put_bytes(&self, path: &[u8], content: Vec<u8>) {
         let mut t = self.lock();
         t.next += 1;
@@ -152,7 +157,15 @@ impl OpenDir for MemoryDir {
         self.files.stat(&self.at(name))
     }
 
-    fn create_temporary(&self, content: &[u8], _mode: u32) -> Result<Vec<u8>, Errno> {
+    fn own_stat(&self) -> Result<Stat, Errno> {
+        Ok(stat(Kind::Dir, 0, 0))
+    }
+
+    fn touch(&self, name: &[u8]) -> Result<(), Errno> {
+        self.stat(name).map(drop)
+    }
+
+    fn create_temporary(&self, content: &[u8], _mode: u32, _: bool) -> Result<Vec<u8>, Errno> {
         let name = format!(".tmp{}", self.files.lock().next).into_bytes();
         self.files.put_bytes(&self.at(&name), content.to_vec());
         Ok(name)

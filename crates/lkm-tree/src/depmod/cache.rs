@@ -1,330 +1,389 @@
-//! Facts of modules, remembered from one run to the next.
+//! What a run of depmod leaves for the next: the directories and modules it
+//! found, what each module says, and the files it wrote.
 //!
-//! A module whose path, device, inode, size and times are those of the last
-//! run is not read again. A file that was changed so shortly before it was
-//! read that a second change could have left no trace in its times is not
-//! remembered at all.
+//! A file whose device, inode, size and times are those of the last run is not
+//! read again. One that was changed so shortly before it was read that a
+//! second change could have left no trace in its times is not remembered.
 //!
 //! ```text
-//! magic 8, checksum u64 of all that follows, count u32, then per module:
-//!   key 56, path length u32, path, facts length u32, facts
+//! modules.lkm-cache
+//!   magic 8, checksum u64 of all that follows,
+//!   flags u32, directories u32, modules u32, files written u32, setting u64,
+//!   keys: 3 sources, the facts file, the files written
+//!   directories: path span, key, listing u64
+//!   modules, in the order of the indexes: path span, key, facts place
+//!   text: paths, and facts of modules that changed since the facts file
+//! modules.lkm-facts
+//!   facts of all modules (`facts_codec.rs`)
 //! ```
-//! Integers are little-endian. A cache that is damaged, or of another version,
-//! is no cache.
+//! Integers are little-endian. What is damaged, or of another version, is no
+//! cache; so is a facts file that is not the one meant.
 
-use super::facts::{Export, Facts, Import, Span};
-use super::order::Map;
-use crate::fs::Stat;
+use super::facts::{Facts, Span};
+use super::facts_codec::{Reader, decode};
+use crate::fs::{OpenFile, Stat};
 
-const MAGIC: &[u8; 8] = b"lkmdep\x01\n";
+const MAGIC: &[u8; 8] = b"lkmdep\x02\n";
 
 /// The cache's name in the module directory.
 pub const FILE: &str = "modules.lkm-cache";
+/// The name of the file with the facts.
+pub const FACTS_FILE: &str = "modules.lkm-facts";
 
-/// The largest cache that is read.
+/// The largest of either that is read.
 pub const FILE_MAX: u64 = 1 << 30;
+
+/// What the indexes are made from besides modules, in the order of
+/// [`Record::sources`].
+pub const SOURCES: [&str; 3] = [
+    "modules.order",
+    "modules.builtin",
+    "modules.builtin.modinfo",
+];
 
 /// Times younger than this, in nanoseconds, prove nothing: some file systems
 /// count whole seconds.
 const RACY_NS: i128 = 2_000_000_000;
 
-/// What must be the same for a module to be the same.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What must be the same for a file to be the same.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Key {
     device: u64,
+    /// 0 in a key that matches nothing.
     inode: u64,
     size: u64,
-    mtime_ns: i128,
-    ctime_ns: i128,
+    mtime_ns: u64,
+    ctime_ns: u64,
 }
 
-const KEY_SIZE: usize = 56;
+const KEY_SIZE: usize = 40;
 
 impl Key {
     pub fn of(st: &Stat) -> Key {
-        let Stat {
-            device,
-            inode,
-            size,
-            mtime_ns,
-            ctime_ns,
-            ..
-        } = *st;
         Key {
-            device,
-            inode,
-            size,
-            mtime_ns,
-            ctime_ns,
+            device: st.device,
+            inode: st.inode,
+            size: st.size,
+            // Modulo 2⁶⁴, which is as good for telling whether they differ.
+            mtime_ns: st.mtime_ns as u64,
+            ctime_ns: st.ctime_ns as u64,
         }
     }
 
-    /// Whether a change after `now` would show.
-    pub fn is_settled(&self, now_ns: i128) -> bool {
-        self.mtime_ns.max(self.ctime_ns) + RACY_NS < now_ns
+    /// The key of a file whose times are old enough that a change after
+    /// `now_ns` shows; else one that matches nothing.
+    pub fn settled(st: &Stat, now_ns: i128) -> Key {
+        match st.mtime_ns.max(st.ctime_ns) + RACY_NS < now_ns {
+            true => Key::of(st),
+            false => Key::default(),
+        }
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(KEY_SIZE);
-        for v in [self.device, self.inode, self.size] {
+    /// Whether the file is the one of this key.
+    pub fn is(&self, st: &Stat) -> bool {
+        self.inode != 0 && *self == Key::of(st)
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        for v in [
+            self.device,
+            self.inode,
+            self.size,
+            self.mtime_ns,
+            self.ctime_ns,
+        ] {
             out.extend_from_slice(&v.to_le_bytes());
         }
-        for v in [self.mtime_ns, self.ctime_ns] {
-            out.extend_from_slice(&v.to_le_bytes());
-        }
-        out
+    }
+
+    fn take(r: &mut Reader<'_>) -> Option<Key> {
+        Some(Key {
+            device: r.u64()?,
+            inode: r.u64()?,
+            size: r.u64()?,
+            mtime_ns: r.u64()?,
+            ctime_ns: r.u64()?,
+        })
     }
 }
 
-/// A cache that was read.
-#[derive(Default)]
-pub struct Cache {
-    bytes: Vec<u8>,
-    /// Key and place of the facts, by path.
-    modules: Map<Vec<u8>, (Vec<u8>, usize, usize)>,
+/// Where a module's facts are.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// In [`Record::text`], not in the facts file.
+    pub here: bool,
+    pub at: u32,
+    pub len: u32,
+    pub sum: u64,
 }
 
-/// Reads from the front of a slice.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+/// A directory that was searched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KnownDir {
+    /// Relative to the module directory, or absolute.
+    pub path: Span,
+    pub key: Key,
+    /// [`super::scan::Listing`] of what was found in it.
+    pub listing: u64,
 }
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
-        let part = self.bytes.get(self.at..self.at.checked_add(n)?)?;
-        self.at += n;
-        Some(part)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
-    }
+/// A module that was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KnownModule {
+    /// Relative to the module directory, or absolute.
+    pub path: Span,
+    pub key: Key,
+    pub facts: Place,
 }
+
+/// A cache: what was read, or what is to be written.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The run had nothing to complain about, so that a run that finds
+    /// nothing changed has nothing to say either.
+    pub clean: bool,
+    /// A hash of the configuration.
+    pub setting: u64,
+    pub sources: [Key; 3],
+    pub facts_file: Key,
+    /// In the order in which they are written.
+    pub outputs: Vec<Key>,
+    pub dirs: Vec<KnownDir>,
+    pub modules: Vec<KnownModule>,
+    pub text: Vec<u8>,
+}
+
+const FLAG_CLEAN: u32 = 1;
+const HERE: u32 = 1 << 31;
 
 /// Against damage, not against malice: who can write here can write modules.
-fn checksum(bytes: &[u8]) -> u64 {
+pub fn checksum(bytes: &[u8]) -> u64 {
     use std::hash::Hasher;
     let mut h = super::order::Quick::default();
     h.write(bytes);
     h.finish()
 }
 
-impl Cache {
-    /// Takes a cache's bytes; empty when they are none.
-    pub fn parse(bytes: Vec<u8>) -> Cache {
-        Cache::try_parse(bytes).unwrap_or_default()
-    }
+fn put(out: &mut Vec<u8>, n: u32) {
+    out.extend_from_slice(&n.to_le_bytes());
+}
 
-    fn try_parse(bytes: Vec<u8>) -> Option<Cache> {
-        let mut r = Reader {
-            bytes: &bytes,
-            at: 0,
-        };
-        if r.take(8)? != MAGIC || r.u64()? != checksum(&bytes[16..]) {
+fn take_span(r: &mut Reader<'_>) -> Option<Span> {
+    Some(Span {
+        at: r.u32()?,
+        len: r.u32()?,
+    })
+}
+
+impl Record {
+    /// Takes a cache's bytes; none when they are none.
+    pub fn parse(bytes: &[u8]) -> Option<Record> {
+        let mut r = Reader::new(bytes);
+        if r.take(8)? != MAGIC || r.u64()? != checksum(bytes.get(16..)?) {
             return None;
         }
-        let mut modules = Map::default();
-        for _ in 0..r.u32()? {
-            let key = r.take(KEY_SIZE)?.to_vec();
-            let len = r.u32()? as usize;
-            let path = r.take(len)?.to_vec();
-            let len = r.u32()? as usize;
-            let at = r.at;
-            r.take(len)?;
-            modules.insert(path, (key, at, len));
+        let (flags, dirs, modules, outputs) = (r.u32()?, r.u32()?, r.u32()?, r.u32()?);
+        let mut record = Record {
+            clean: flags & FLAG_CLEAN != 0,
+            setting: r.u64()?,
+            ..Record::default()
+        };
+        for k in &mut record.sources {
+            *k = Key::take(&mut r)?;
         }
-        Some(Cache { bytes, modules })
+        record.facts_file = Key::take(&mut r)?;
+        for _ in 0..outputs {
+            record.outputs.push(Key::take(&mut r)?);
+        }
+        for _ in 0..dirs {
+            record.dirs.push(KnownDir {
+                path: take_span(&mut r)?,
+                key: Key::take(&mut r)?,
+                listing: r.u64()?,
+            });
+        }
+        for _ in 0..modules {
+            let (path, key) = (take_span(&mut r)?, Key::take(&mut r)?);
+            let (at, len, sum) = (r.u32()?, r.u32()?, r.u64()?);
+            let facts = Place {
+                here: len & HERE != 0,
+                at,
+                len: len & !HERE,
+                sum,
+            };
+            record.modules.push(KnownModule { path, key, facts });
+        }
+        record.text = r.rest().to_vec();
+        let inside = |s: &Span| (u64::from(s.at) + u64::from(s.len)) as usize <= record.text.len();
+        let paths = record.dirs.iter().map(|d| &d.path);
+        let sound = paths
+            .chain(record.modules.iter().map(|m| &m.path))
+            .all(inside);
+        sound.then_some(record)
     }
 
-    /// What was known of a module, if it is the same.
-    pub fn get(&self, path: &[u8], key: &Key) -> Option<Facts> {
-        let (known, at, len) = self.modules.get(path)?;
-        (*known == key.bytes()).then(|| decode(&self.bytes[*at..at + len]))?
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let rows = self.outputs.len() + self.dirs.len() + self.modules.len() + 6;
+        let mut out = Vec::with_capacity(rows * (KEY_SIZE + 24) + self.text.len());
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&[0; 8]);
+        put(&mut out, if self.clean { FLAG_CLEAN } else { 0 });
+        for n in [self.dirs.len(), self.modules.len(), self.outputs.len()] {
+            put(&mut out, n as u32);
+        }
+        out.extend_from_slice(&self.setting.to_le_bytes());
+        let keys = self.sources.iter().chain([&self.facts_file]);
+        for k in keys.chain(&self.outputs) {
+            k.put(&mut out);
+        }
+        for d in &self.dirs {
+            put(&mut out, d.path.at);
+            put(&mut out, d.path.len);
+            d.key.put(&mut out);
+            out.extend_from_slice(&d.listing.to_le_bytes());
+        }
+        for m in &self.modules {
+            put(&mut out, m.path.at);
+            put(&mut out, m.path.len);
+            m.key.put(&mut out);
+            put(&mut out, m.facts.at);
+            put(&mut out, m.facts.len | if m.facts.here { HERE } else { 0 });
+            out.extend_from_slice(&m.facts.sum.to_le_bytes());
+        }
+        out.extend_from_slice(&self.text);
+        let sum = checksum(&out[16..]);
+        out[8..16].copy_from_slice(&sum.to_le_bytes());
+        out
     }
 
-    pub fn len(&self) -> usize {
-        self.modules.len()
+    pub fn get(&self, s: Span) -> &[u8] {
+        &self.text[s.at as usize..(s.at + s.len) as usize]
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.modules.is_empty()
-    }
-}
-
-/// Collects a cache's bytes.
-pub struct CacheBuilder {
-    out: Vec<u8>,
-    count: u32,
-}
-
-impl Default for CacheBuilder {
-    fn default() -> CacheBuilder {
-        let mut out = MAGIC.to_vec();
-        out.extend_from_slice(&[0; 12]);
-        CacheBuilder { out, count: 0 }
-    }
-}
-
-impl CacheBuilder {
-    pub fn add(&mut self, path: &[u8], key: &Key, facts: &Facts) {
-        self.out.extend_from_slice(&key.bytes());
-        put(&mut self.out, path.len());
-        self.out.extend_from_slice(path);
-        let at = self.out.len();
-        put(&mut self.out, 0);
-        encode(facts, &mut self.out);
-        let len = (self.out.len() - at - 4) as u32;
-        self.out[at..at + 4].copy_from_slice(&len.to_le_bytes());
-        self.count += 1;
-    }
-
-    pub fn finish(mut self) -> Vec<u8> {
-        self.out[16..20].copy_from_slice(&self.count.to_le_bytes());
-        let sum = checksum(&self.out[16..]);
-        self.out[8..16].copy_from_slice(&sum.to_le_bytes());
-        self.out
-    }
-}
-
-fn put(out: &mut Vec<u8>, n: usize) {
-    out.extend_from_slice(&(n as u32).to_le_bytes());
-}
-
-fn encode(f: &Facts, out: &mut Vec<u8>) {
-    let lists = [&f.aliases, &f.softdeps, &f.weakdeps];
-    put(out, f.text.len());
-    for l in lists {
-        put(out, l.len());
-    }
-    put(out, f.exports.len());
-    put(out, f.imports.len());
-    out.extend_from_slice(&f.text);
-    let span = |out: &mut Vec<u8>, s: Span| {
-        put(out, s.at as usize);
-        put(out, s.len as usize);
-    };
-    for l in lists {
-        for &s in l {
-            span(out, s);
+    /// Adds text.
+    pub fn add(&mut self, s: &[u8]) -> Span {
+        let at = self.text.len() as u32;
+        self.text.extend_from_slice(s);
+        Span {
+            at,
+            len: s.len() as u32,
         }
     }
-    for e in &f.exports {
-        span(out, e.name);
-        out.extend_from_slice(&e.crc.to_le_bytes());
-    }
-    for i in &f.imports {
-        span(out, i.name);
-        out.push(u8::from(i.weak));
-    }
-}
 
-fn decode(bytes: &[u8]) -> Option<Facts> {
-    let mut r = Reader { bytes, at: 0 };
-    let text_len = r.u32()? as usize;
-    let counts = [r.u32()?, r.u32()?, r.u32()?, r.u32()?, r.u32()?];
-    let text = r.take(text_len)?.to_vec();
-    let span = |r: &mut Reader<'_>| {
-        let (at, len) = (r.u32()?, r.u32()?);
-        (at.checked_add(len)? as usize <= text_len).then_some(Span { at, len })
-    };
-    let spans = |r: &mut Reader<'_>, n: u32| (0..n).map(|_| span(r)).collect::<Option<Vec<_>>>();
-    let mut f = Facts {
-        aliases: spans(&mut r, counts[0])?,
-        softdeps: spans(&mut r, counts[1])?,
-        weakdeps: spans(&mut r, counts[2])?,
-        ..Facts::default()
-    };
-    for _ in 0..counts[3] {
-        f.exports.push(Export {
-            name: span(&mut r)?,
-            crc: r.u64()?,
-        });
+    /// A module's facts, with the facts file's bytes.
+    pub fn facts(&self, m: &KnownModule, file: &[u8]) -> Option<Facts> {
+        let place = m.facts;
+        let bytes = if place.here { &self.text[..] } else { file };
+        let end = (place.at as usize).checked_add(place.len as usize)?;
+        let bytes = bytes.get(place.at as usize..end)?;
+        (checksum(bytes) == place.sum).then(|| decode(bytes))?
     }
-    for _ in 0..counts[4] {
-        f.imports.push(Import {
-            name: span(&mut r)?,
-            weak: r.take(1)? != [0],
-        });
+
+    /// A module's facts, read from the opened facts file.
+    pub fn facts_from(&self, m: &KnownModule, file: Option<&dyn OpenFile>) -> Option<Facts> {
+        if m.facts.here {
+            return self.facts(m, b"");
+        }
+        let mut bytes = vec![0; m.facts.len as usize];
+        file?
+            .read_exact_at(&mut bytes, u64::from(m.facts.at))
+            .ok()?;
+        (checksum(&bytes) == m.facts.sum).then(|| decode(&bytes))?
     }
-    f.text = text;
-    Some(f)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts_codec::encode;
     use super::*;
+    use crate::fs::Kind;
 
-    fn sample() -> (Key, Facts) {
-        let key = Key {
+    fn stat(time: i128) -> Stat {
+        Stat {
+            kind: Kind::File,
+            type_bits: 0,
+            size: 3,
+            mtime_ns: time,
+            ctime_ns: 0,
             device: 1,
             inode: 2,
-            size: 3,
-            mtime_ns: -4,
-            ctime_ns: 5,
+        }
+    }
+
+    fn sample() -> (Record, Facts) {
+        let mut facts = Facts::default();
+        let name = facts.add(b"alias");
+        facts.aliases.push(name);
+        let mut r = Record {
+            clean: true,
+            setting: 7,
+            outputs: vec![Key::of(&stat(5)); 3],
+            ..Record::default()
         };
-        let s = |at, len| Span { at, len };
-        let facts = Facts {
-            text: b"abcdef".to_vec(),
-            aliases: vec![s(0, 1), s(1, 2)],
-            softdeps: vec![],
-            weakdeps: vec![s(5, 1)],
-            exports: vec![Export {
-                name: s(3, 1),
-                crc: u64::MAX,
-            }],
-            imports: vec![Import {
-                name: s(4, 2),
-                weak: true,
-            }],
-            import_crcs: vec![],
+        let path = r.add(b"kernel");
+        r.dirs.push(KnownDir {
+            path,
+            key: Key::of(&stat(1)),
+            listing: 9,
+        });
+        let path = r.add(b"kernel/a.ko");
+        let at = r.text.len() as u32;
+        encode(&facts, &mut r.text);
+        let place = Place {
+            here: true,
+            at,
+            len: r.text.len() as u32 - at,
+            sum: checksum(&r.text[at as usize..]),
         };
-        (key, facts)
+        r.modules.push(KnownModule {
+            path,
+            key: Key::of(&stat(2)),
+            facts: place,
+        });
+        (r, facts)
     }
 
     #[test]
     fn what_was_known_is_known() {
-        let (key, facts) = sample();
-        let mut b = CacheBuilder::default();
-        b.add(b"a.ko", &key, &facts);
-        b.add(b"b.ko", &key, &Facts::default());
-        let cache = Cache::parse(b.finish());
-        assert_eq!(cache.len(), 2);
-        assert_eq!(cache.get(b"a.ko", &key), Some(facts));
-        assert_eq!(cache.get(b"c.ko", &key), None);
-        assert_eq!(cache.get(b"a.ko", &Key { size: 4, ..key }), None);
+        let (record, facts) = sample();
+        let read = Record::parse(&record.encode()).unwrap();
+        assert_eq!(read, record);
+        assert_eq!(read.get(read.modules[0].path), b"kernel/a.ko");
+        assert_eq!(read.facts(&read.modules[0], b""), Some(facts));
     }
 
     #[test]
     fn a_damaged_cache_is_none() {
-        let (key, facts) = sample();
-        let mut b = CacheBuilder::default();
-        b.add(b"a.ko", &key, &facts);
-        let sound = b.finish();
+        let (record, _) = sample();
+        let sound = record.encode();
         for at in 0..sound.len() {
             let mut bad = sound.clone();
             bad[at] ^= 0x10;
-            assert!(Cache::parse(bad).is_empty(), "byte {at}");
-            assert!(Cache::parse(sound[..at].to_vec()).is_empty());
+            assert!(Record::parse(&bad).is_none(), "byte {at}");
+            assert!(Record::parse(&sound[..at]).is_none());
         }
         // And what passes the checksum is read with care all the same.
-        for at in 20..sound.len() {
+        for at in 16..sound.len() {
             let mut bad = sound.clone();
             bad[at] = 0xff;
             let sum = checksum(&bad[16..]);
             bad[8..16].copy_from_slice(&sum.to_le_bytes());
-            let _ = Cache::parse(bad).get(b"a.ko", &key);
+            if let Some(r) = Record::parse(&bad) {
+                for m in &r.modules {
+                    let _ = (r.facts(m, b"x"), r.facts_from(m, None), r.get(m.path));
+                }
+            }
         }
     }
 
     #[test]
-    fn young_files_are_not_remembered() {
-        let (key, _) = sample();
-        assert!(!key.is_settled(1_000_000_000));
-        assert!(key.is_settled(3_000_000_000));
+    fn keys_tell_files_apart() {
+        let key = Key::of(&stat(5));
+        assert!(key.is(&stat(5)) && !key.is(&stat(6)));
+        assert!(!Key::default().is(&stat(5)));
+        // Young files are not remembered.
+        assert_eq!(Key::settled(&stat(5), 1_000_000_000), Key::default());
+        assert!(Key::settled(&stat(5), 3_000_000_000).is(&stat(5)));
     }
 }

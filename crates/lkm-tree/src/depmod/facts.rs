@@ -49,7 +49,8 @@ impl Facts {
         &self.text[s.at as usize..(s.at + s.len) as usize]
     }
 
-    fn add(&mut self, s: &[u8]) -> Span {
+    /// Adds text.
+    pub fn add(&mut self, s: &[u8]) -> Span {
         let at = self.text.len() as u32;
         self.text.extend_from_slice(s);
         Span {

@@ -1,6 +1,7 @@
 //! The contents of the eleven files.
 
 use super::order::{Set, bucket};
+use super::rerun::Stale;
 use super::resolve::{Closures, SYMBOL_BUCKETS, Tree};
 use crate::bytes;
 use crate::emit;
@@ -34,54 +35,72 @@ pub struct Input<'a> {
     pub builtin_modinfo: Option<&'a [u8]>,
     /// Tell of entries that come twice.
     pub warn_duplicates: bool,
+    /// What is to be made.
+    pub stale: Stale,
 }
 
-/// All files, in kmod's order.
+/// The names of all files, in kmod's order.
+pub const NAMES: [&str; 11] = [
+    "modules.dep",
+    "modules.dep.bin",
+    "modules.alias",
+    "modules.alias.bin",
+    "modules.softdep",
+    "modules.weakdep",
+    "modules.symbols",
+    "modules.symbols.bin",
+    "modules.builtin.bin",
+    "modules.builtin.alias.bin",
+    "modules.devname",
+];
+
+/// The files that are stale, in kmod's order.
 pub fn files(input: &Input<'_>, with_binaries: bool, notes: &mut Notes) -> Vec<File> {
-    let closures = input.tree.closures();
-    let text = |name, content| File {
-        name,
-        content,
-        text: true,
-    };
-    let mut out = vec![text("modules.dep", dep(input.tree, &closures))];
-    let binary = |out: &mut Vec<File>, name, content| {
+    let (tree, stale) = (input.tree, input.stale);
+    let mut out = Vec::new();
+    let mut add = |name, text, content| {
         out.push(File {
             name,
             content,
-            text: false,
+            text,
         });
     };
-    if with_binaries {
-        binary(
-            &mut out,
-            "modules.dep.bin",
-            dep_bin(input, &closures, notes),
-        );
+    if stale.symbols {
+        let closures = tree.closures();
+        add("modules.dep", true, dep(tree, &closures));
+        if with_binaries {
+            add("modules.dep.bin", false, dep_bin(input, &closures, notes));
+        }
     }
-    out.push(text("modules.alias", alias(input.tree)));
-    if with_binaries {
-        binary(&mut out, "modules.alias.bin", alias_bin(input, notes));
+    if stale.aliases {
+        add("modules.alias", true, alias(tree));
+        if with_binaries {
+            add("modules.alias.bin", false, alias_bin(input, notes));
+        }
     }
-    out.push(text("modules.softdep", softdep(input.tree)));
-    out.push(text("modules.weakdep", weakdep(input.tree)));
-    let symbols = sorted_symbols(input.tree);
-    out.push(text("modules.symbols", symbols_text(input.tree, &symbols)));
-    if with_binaries {
-        binary(
-            &mut out,
-            "modules.symbols.bin",
-            symbols_bin(input, &symbols, notes),
-        );
-        binary(
-            &mut out,
-            "modules.builtin.bin",
-            builtin_bin(input.builtin, notes),
-        );
+    if stale.softdeps {
+        add("modules.softdep", true, softdep(tree));
+    }
+    if stale.weakdeps {
+        add("modules.weakdep", true, weakdep(tree));
+    }
+    if stale.symbols {
+        let symbols = sorted_symbols(tree);
+        add("modules.symbols", true, symbols_text(tree, &symbols));
+        if with_binaries {
+            let content = symbols_bin(input, &symbols, notes);
+            add("modules.symbols.bin", false, content);
+        }
+    }
+    if stale.builtin && with_binaries {
+        let content = builtin_bin(input.builtin, notes);
+        add("modules.builtin.bin", false, content);
         let content = builtin_alias_bin(input.builtin_modinfo, notes);
-        binary(&mut out, "modules.builtin.alias.bin", content);
+        add("modules.builtin.alias.bin", false, content);
     }
-    out.push(text("modules.devname", devname(input.tree, notes)));
+    if stale.aliases {
+        add("modules.devname", true, devname(tree, notes));
+    }
     out
 }
 

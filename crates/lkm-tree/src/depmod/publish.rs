@@ -25,7 +25,7 @@ pub fn publish(dir: &dyn OpenDir, files: &[File]) -> Result<(), PublishError> {
         }
     };
     for f in files {
-        match dir.create_temporary(&f.content, 0o644) {
+        match dir.create_temporary(&f.content, 0o644, true) {
             Ok(name) => temporary.push(name),
             Err(e) => {
                 clean_up(&temporary);

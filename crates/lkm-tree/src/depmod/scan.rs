@@ -1,13 +1,14 @@
 //! Finds the module files of a tree, and decides which of several modules of
 //! one name counts.
 
+use std::hash::Hasher;
 use std::sync::Arc;
 
-use super::order::Map;
+use super::order::{Map, Quick};
 use crate::bytes;
 use crate::config::depmod::{DepmodConfig, Search};
 use crate::errno::Errno;
-use crate::fs::{Files, Kind, OpenDir, OpenFile, Stat};
+use crate::fs::{Entry, Files, Kind, OpenDir, OpenFile, Stat};
 use crate::text::{PATH_MAX, has_module_extension, path_to_modname};
 
 /// A module file.
@@ -57,6 +58,20 @@ impl Found {
         }
     }
 
+    /// A module of the last run, relative to the module directory or absolute.
+    pub fn known(path: &[u8], dirname: &[u8]) -> Option<Found> {
+        let relative = !path.starts_with(b"/");
+        Some(Found {
+            name: path_to_modname(path)?,
+            path: match relative {
+                true => bytes!(dirname, "/", path),
+                false => path.to_vec(),
+            },
+            relative: relative.then(|| dirname.len() + 1),
+            root: None,
+        })
+    }
+
     /// A file named by hand.
     pub fn named(path: &[u8], dirname: &[u8]) -> Option<Found> {
         let relative = path
@@ -72,15 +87,45 @@ impl Found {
     }
 }
 
+/// What a directory holds that matters: the same sum, the same modules and
+/// directories, in whatever order.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Listing(pub u64);
+
+impl Listing {
+    fn add(&mut self, name: &[u8], kind: Kind, link: Option<(u64, u64)>) {
+        let mut h = Quick::default();
+        h.write(name);
+        h.write_u8(u8::from(kind == Kind::Dir));
+        // A link may lead elsewhere next time, under the same name.
+        if let (Kind::Dir, Some((device, inode))) = (kind, link) {
+            h.write_usize(device as usize);
+            h.write_usize(inode as usize);
+        }
+        self.0 = self.0.wrapping_add(h.finish());
+    }
+}
+
+/// A directory that was searched, as it was before that.
+pub struct Searched {
+    pub path: Vec<u8>,
+    pub stat: Option<Stat>,
+    pub listing: Listing,
+}
+
 /// All modules of a tree, by name.
 pub struct Scan<'a> {
-    fs: &'a dyn Files,
-    dirname: &'a [u8],
+    pub fs: &'a dyn Files,
+    pub dirname: &'a [u8],
     config: &'a DepmodConfig,
     pub found: Vec<Found>,
     by_name: Map<Vec<u8>, usize>,
     /// What could not be searched.
     pub errors: Vec<Vec<u8>>,
+    /// The directories, when they are to be remembered.
+    pub searched: Option<Vec<Searched>>,
+    /// Several modules had one name.
+    pub ambiguous: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -92,6 +137,8 @@ impl<'a> Scan<'a> {
             found: Vec::new(),
             by_name: Map::default(),
             errors: Vec::new(),
+            searched: None,
+            ambiguous: false,
         }
     }
 
@@ -111,8 +158,11 @@ impl<'a> Scan<'a> {
 
     /// Searches one more directory, as an `external` line would have it.
     pub fn search_root(&mut self, path: &[u8]) -> Result<(), Errno> {
-        let opened = self.fs.open_dir(path).and_then(|d| Ok((d.entries()?, d)));
-        let (entries, dir) = opened.inspect_err(|e| {
+        let opened = self.fs.open_dir(path).and_then(|d| {
+            let place = self.remember(path, &*d);
+            Ok((d.entries()?, d, place))
+        });
+        let (entries, dir, place) = opened.inspect_err(|e| {
             self.errors
                 .push(bytes!("could not open directory ", path, ": ", e.text()));
         })?;
@@ -123,12 +173,26 @@ impl<'a> Scan<'a> {
             root_len: path.len() + 1,
         };
         let mut path = path.to_vec();
-        walk.dir(&*root, entries, &mut path, &mut Vec::new());
+        walk.dir(&*root, entries, place, &mut path, &mut Vec::new());
         Ok(())
+    }
+
+    /// Notes a directory before it is read; its place in the notes.
+    fn remember(&mut self, path: &[u8], dir: &dyn OpenDir) -> usize {
+        let Some(searched) = &mut self.searched else {
+            return 0;
+        };
+        searched.push(Searched {
+            path: path.to_vec(),
+            stat: dir.own_stat().ok(),
+            listing: Listing::default(),
+        });
+        searched.len() - 1
     }
 
     fn file(&mut self, found: Found) {
         if let Some(&at) = self.by_name.get(&found.name) {
+            self.ambiguous = true;
             if self.keeps(&self.found[at], &found) {
                 return;
             }
@@ -199,6 +263,46 @@ impl<'a> Scan<'a> {
     }
 }
 
+fn is_passed_over(name: &[u8], config: &DepmodConfig) -> bool {
+    name == b"build" || name == b"source" || config.excludes.iter().any(|x| x == name)
+}
+
+fn matters(name: &[u8], kind: Kind) -> bool {
+    kind == Kind::Dir || kind == Kind::File && has_module_extension(name)
+}
+
+enum KindError {
+    /// Neither file nor directory, but of these type bits.
+    Other(u32),
+    Stat(Errno),
+}
+
+/// What an entry is, and where it leads when it is a link.
+fn kind_of(dir: &dyn OpenDir, e: &Entry) -> Result<(Kind, Option<(u64, u64)>), KindError> {
+    if let Some(kind) = e.kind {
+        return Ok((kind, None));
+    }
+    match dir.stat(&e.name) {
+        Ok(st) if st.kind == Kind::Other => Err(KindError::Other(st.type_bits)),
+        Ok(st) => Ok((st.kind, Some((st.device, st.inode)))),
+        Err(e) => Err(KindError::Stat(e)),
+    }
+}
+
+/// The listing of a directory now; none when something in it cannot be known.
+pub fn list(dir: &dyn OpenDir, config: &DepmodConfig) -> Option<Listing> {
+    let mut listing = Listing::default();
+    for e in dir.entries().ok()? {
+        if !is_passed_over(&e.name, config) {
+            let (kind, link) = kind_of(dir, &e).ok()?;
+            if matters(&e.name, kind) {
+                listing.add(&e.name, kind, link);
+            }
+        }
+    }
+    Some(listing)
+}
+
 struct Walk<'s, 'a> {
     scan: &'s mut Scan<'a>,
     root: Arc<dyn OpenDir>,
@@ -211,17 +315,15 @@ impl Walk<'_, '_> {
     fn dir(
         &mut self,
         dir: &dyn OpenDir,
-        entries: Vec<crate::fs::Entry>,
+        entries: Vec<Entry>,
+        place: usize,
         path: &mut Vec<u8>,
         above: &mut Vec<(u64, u64)>,
     ) {
         let base = path.len();
         for e in entries {
             let name = &e.name[..];
-            if name == b"build"
-                || name == b"source"
-                || self.scan.config.excludes.iter().any(|x| x == name)
-            {
+            if is_passed_over(name, self.scan.config) {
                 continue;
             }
             path.truncate(base);
@@ -231,27 +333,25 @@ impl Walk<'_, '_> {
                 self.scan.errors.push(bytes!("path is too long ", path));
                 continue;
             }
-            let mut link = None;
-            let kind = match e.kind {
-                Some(k) => k,
-                None => match dir.stat(name) {
-                    Ok(st) if st.kind == Kind::Other => {
-                        let bits = format!("{:o}", st.type_bits);
-                        let text = bytes!("unsupported file type ", path, ": ", bits);
-                        self.scan.errors.push(text);
-                        continue;
-                    }
-                    Ok(st) => {
-                        link = Some((st.device, st.inode));
-                        st.kind
-                    }
-                    Err(err) => {
-                        let text = bytes!("could not stat ", path, ": ", err.text());
-                        self.scan.errors.push(text);
-                        continue;
-                    }
-                },
+            let (kind, link) = match kind_of(dir, &e) {
+                Ok(known) => known,
+                Err(KindError::Other(bits)) => {
+                    let bits = format!("{bits:o}");
+                    let text = bytes!("unsupported file type ", path, ": ", bits);
+                    self.scan.errors.push(text);
+                    continue;
+                }
+                Err(KindError::Stat(err)) => {
+                    let text = bytes!("could not stat ", path, ": ", err.text());
+                    self.scan.errors.push(text);
+                    continue;
+                }
             };
+            if let Some(searched) = &mut self.scan.searched
+                && matters(name, kind)
+            {
+                searched[place].listing.add(name, kind, link);
+            }
             match kind {
                 Kind::File if has_module_extension(name) => {
                     if let Some(module) = path_to_modname(path) {
@@ -274,8 +374,12 @@ impl Walk<'_, '_> {
                         }
                         above.push(id);
                     }
-                    match dir.dir(name).and_then(|d| Ok((d.entries()?, d))) {
-                        Ok((entries, sub)) => self.dir(&*sub, entries, path, above),
+                    let opened = dir.dir(name).and_then(|d| {
+                        let place = self.scan.remember(path, &*d);
+                        Ok((d.entries()?, d, place))
+                    });
+                    match opened {
+                        Ok((entries, sub, place)) => self.dir(&*sub, entries, place, path, above),
                         Err(err) => {
                             let text = bytes!("could not open directory ", path, ": ", err.text());
                             self.scan.errors.push(text);

@@ -1,18 +1,20 @@
 //! depmod(8).
 
+mod memory;
 mod quick;
 mod read;
 
+use memory::Memory;
 use quick::up_to_date;
-use read::{Memory, read_all};
+use read::read_all;
 
 use super::{Applet, MODULE_DIRECTORY, World};
 use crate::args::{Event, Tool, opt};
 use crate::bytes;
 use crate::config::depmod::{DEFAULT_PATHS, DepmodConfig};
-use crate::depmod::cache;
 use crate::depmod::output::{Input, Notes};
 use crate::depmod::publish::{PublishError, publish, remove_leftovers};
+use crate::depmod::rerun::Stale;
 use crate::depmod::resolve::{Checks, Tree, Unresolved, order};
 use crate::depmod::scan::{Found, Scan};
 use crate::depmod::{MODULES_MAX, cycles, output, symbols};
@@ -274,7 +276,16 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
     for c in &config.complaints {
         log.say(if c.minor { Level::INFO } else { Level::ERROR }, &c.text);
     }
-    let mut found = find(fs, &dirname, &config, r.all, files, &mut log)?;
+    let mut memory = Memory::open(fs, &outname, &r, &config);
+    if memory.rerun(fs, &dirname, &outname, &config) {
+        return Ok(());
+    }
+    let mut clean = config.complaints.is_empty();
+    let mut scan = Scan::new(fs, &dirname, &config);
+    scan.searched = memory.on.then(Vec::new);
+    find(&mut scan, r.all, files, &mut log)?;
+    clean &= scan.errors.is_empty() && !scan.ambiguous;
+    let (mut found, searched) = (scan.found, scan.searched.unwrap_or_default());
     if found.len() >= MODULES_MAX {
         log.say(
             Level::FATAL,
@@ -292,14 +303,15 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
     if let Some(line) = order(&mut found, modules_order.as_deref()) {
         let text = format!("modules.order:{line} corrupted line misses '\\n'");
         log.error(bytes!(dirname, "/", text));
+        clean = false;
     }
 
-    let mut memory = Memory::open(fs, &outname, &r);
-    let facts = read_all(fs, &found, r.checks.versions, &memory);
-    memory.take(&found, &facts);
+    memory.recall(fs, &outname);
+    let read = read_all(fs, &found, &r, &memory);
+    memory.take(&dirname, &searched, &found, &read);
     let mut modules = Vec::with_capacity(found.len());
-    for (found, (_, _, facts)) in found.into_iter().zip(facts) {
-        match facts {
+    for (found, read) in found.into_iter().zip(read) {
+        match read.facts {
             Ok(facts) => modules.push((found, facts)),
             Err(e) => {
                 let text = e.to_string();
@@ -332,6 +344,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
             failed = true;
         }
     }
+    let resolution_is_silent = resolution.unresolved.is_empty();
     for u in resolution.unresolved {
         match u {
             Unresolved::Unknown { module, symbol } => {
@@ -362,6 +375,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
         builtin: builtin.as_deref(),
         builtin_modinfo: modinfo.as_deref(),
         warn_duplicates: r.warn_duplicates,
+        stale: Stale::ALL,
     };
     let contents = output::files(&input, !r.show, &mut notes);
     for w in &notes.warnings {
@@ -371,6 +385,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
         log.error(e);
     }
     failed |= notes.incomplete;
+    clean &= notes.warnings.is_empty() && notes.errors.is_empty();
     if r.show {
         for f in contents.iter().filter(|f| f.text) {
             if emit!(out, f.content).is_err() {
@@ -378,7 +393,9 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
             }
         }
     } else {
-        write(fs, &outname, &contents, &memory, &mut log)?;
+        clean &= !failed && resolution_is_silent;
+        let dir = write(fs, &outname, &contents, &mut log)?;
+        memory.save(fs, &dirname, &*dir, clean);
     }
     if failed || out.flush().is_err() {
         Err(1)
@@ -422,15 +439,7 @@ fn load_kernel_symbols(
     }
 }
 
-fn find(
-    fs: &dyn Files,
-    dirname: &[u8],
-    config: &DepmodConfig,
-    all: bool,
-    files: &[Vec<u8>],
-    log: &mut Log<'_>,
-) -> Result<Vec<Found>, i32> {
-    let mut scan = Scan::new(fs, dirname, config);
+fn find(scan: &mut Scan<'_>, all: bool, files: &[Vec<u8>], log: &mut Log<'_>) -> Result<(), i32> {
     if all {
         let searched = scan.search();
         for e in &scan.errors {
@@ -440,15 +449,15 @@ fn find(
             log.say(Level::FATAL, format!("could not search modules: {e}"));
             return Err(1);
         }
-        return Ok(scan.found);
+        return Ok(());
     }
     for path in files {
         if !path.starts_with(b"/") {
             log.say(Level::FATAL, bytes!(path, ": not absolute path."));
             return Err(1);
         }
-        let found = match fs.stat(path) {
-            Ok(_) => Found::named(path, dirname).ok_or(Errno::ENOENT),
+        let found = match scan.fs.stat(path) {
+            Ok(_) => Found::named(path, scan.dirname).ok_or(Errno::ENOENT),
             Err(e) => Err(e),
         };
         match found {
@@ -468,7 +477,7 @@ fn find(
             }
         }
     }
-    Ok(scan.found)
+    Ok(())
 }
 
 /// A file of the module directory that something is made from.
@@ -514,13 +523,13 @@ fn report_cycles(tree: &Tree, users: &[u32], log: &mut Log<'_>) {
     log.error(format!("Found {count} modules in dependency cycles!"));
 }
 
+/// Writes the indexes; the directory they are in.
 fn write(
     fs: &dyn Files,
     outname: &[u8],
     contents: &[output::File],
-    memory: &Memory,
     log: &mut Log<'_>,
-) -> Result<(), i32> {
+) -> Result<Box<dyn OpenDir>, i32> {
     if let Err(e) = fs.make_dirs(outname) {
         log.say(
             Level::FATAL,
@@ -537,20 +546,15 @@ fn write(
     })?;
     let alive = |pid: u32| fs.stat(format!("/proc/{pid}").as_bytes()).is_ok();
     remove_leftovers(&*dir, &alive);
-    if let Some(cache) = &memory.next {
-        // Without a cache the next run is slower, and that is all.
-        if let Ok(t) = dir.create_temporary(cache, 0o644) {
-            let _ = dir.rename(&t, cache::FILE.as_bytes());
+    match publish(&*dir, contents) {
+        Ok(()) => Ok(dir),
+        Err(e) => {
+            let text = match e {
+                PublishError::Write(name, e) => format!("Could not write index '{name}': {e}"),
+                PublishError::Rename(name, e) => format!("Could not rename index '{name}': {e}"),
+            };
+            log.error(text);
+            Err(1)
         }
-    } else if memory.forget {
-        let _ = dir.remove(cache::FILE.as_bytes());
     }
-    publish(&*dir, contents).map_err(|e| {
-        let text = match e {
-            PublishError::Write(name, e) => format!("Could not write index '{name}': {e}"),
-            PublishError::Rename(name, e) => format!("Could not rename index '{name}': {e}"),
-        };
-        log.error(text);
-        1
-    })
 }

@@ -5,89 +5,51 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::Request;
-use crate::bytes;
-use crate::depmod::cache::{self, Cache, CacheBuilder, Key};
+use super::memory::Memory;
+use crate::depmod::cache::Key;
 use crate::depmod::facts::{self, Facts, FactsError};
 use crate::depmod::scan::Found;
 use crate::errno::Errno;
 use crate::fs::Files;
 
-/// A module's key, whether it was known, and what it says.
-pub type Read = (Option<Key>, bool, Result<Facts, FactsError>);
-
-/// What is remembered of modules between runs.
-pub struct Memory {
-    /// Whether it is in use at all.
-    on: bool,
-    cache: Cache,
-    /// When this run began, in nanoseconds since the epoch.
-    now_ns: i128,
-    /// The new cache; none when the old one will do.
-    pub next: Option<Vec<u8>>,
-    /// The old one is to go.
-    pub forget: bool,
+/// A module's key, its place in the record of the last run if it was known,
+/// and what it says.
+pub struct Read {
+    pub key: Key,
+    pub known: Option<usize>,
+    pub facts: Result<Facts, FactsError>,
 }
 
-impl Memory {
-    pub fn open(fs: &dyn Files, outname: &[u8], r: &Request) -> Memory {
-        let mut memory = Memory {
-            on: false,
-            cache: Cache::default(),
-            now_ns: 0,
-            next: None,
-            forget: r.no_incremental,
-        };
-        // CRCs are not remembered.
-        if r.no_incremental || r.show || r.checks.versions || !r.all {
-            return memory;
+/// Reads a module, or remembers it.
+fn read(fs: &dyn Files, f: &Found, crcs: bool, memory: &Memory) -> Read {
+    let mut key = Key::default();
+    if memory.on
+        && let Ok(st) = f.stat(fs)
+    {
+        if let Some((known, facts)) = memory.get(f, &st) {
+            let key = Key::of(&st);
+            return Read {
+                key,
+                known: Some(known),
+                facts: Ok(facts),
+            };
         }
-        let path = bytes!(outname, "/", cache::FILE);
-        let old = fs.read(&path, cache::FILE_MAX).ok();
-        memory.on = r.incremental || old.is_some();
-        if memory.on {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            memory.now_ns = since.map_or(0, |d| d.as_nanos() as i128);
-        }
-        memory.cache = old.map(Cache::parse).unwrap_or_default();
-        memory
+        key = Key::settled(&st, memory.now_ns);
     }
-
-    /// Makes the new cache of what was read and what was known.
-    pub fn take(&mut self, found: &[Found], read: &[Read]) {
-        let same = read.iter().all(|(_, known, _)| *known) && self.cache.len() == found.len();
-        if !self.on || same {
-            return;
-        }
-        let mut builder = CacheBuilder::default();
-        for (f, (key, _, facts)) in found.iter().zip(read) {
-            if let (Some(key), Ok(facts)) = (key, facts)
-                && key.is_settled(self.now_ns)
-            {
-                builder.add(&f.path, key, facts);
-            }
-        }
-        self.next = Some(builder.finish());
-    }
-
-    fn read(&self, fs: &dyn Files, f: &Found, crcs: bool) -> Read {
-        let mut key = None;
-        if self.on {
-            key = f.stat(fs).ok().map(|st| Key::of(&st));
-            if let Some(facts) = key.as_ref().and_then(|k| self.cache.get(&f.path, k)) {
-                return (key, true, Ok(facts));
-            }
-        }
-        let facts = f
-            .open(fs)
-            .map_err(FactsError::from)
-            .and_then(|o| facts::read(&*o, crcs));
-        (key, false, facts)
+    let facts = f
+        .open(fs)
+        .map_err(FactsError::from)
+        .and_then(|o| facts::read(&*o, crcs));
+    Read {
+        key,
+        known: None,
+        facts,
     }
 }
 
 /// Reads all modules, on all processors.
-pub fn read_all(fs: &dyn Files, found: &[Found], crcs: bool, memory: &Memory) -> Vec<Read> {
-    let read = |f: &Found| memory.read(fs, f, crcs);
+pub fn read_all(fs: &dyn Files, found: &[Found], r: &Request, memory: &Memory) -> Vec<Read> {
+    let read = |f: &Found| read(fs, f, r.checks.versions, memory);
     // Few modules are not worth the question how many processors there are.
     if found.len() < 16 {
         return found.iter().map(read).collect();
@@ -127,7 +89,10 @@ pub fn read_all(fs: &dyn Files, found: &[Found], crcs: bool, memory: &Memory) ->
             all[i] = Some(facts);
         }
     });
-    all.into_iter()
-        .map(|f| f.unwrap_or((None, false, Err(Errno::EIO.into()))))
-        .collect()
+    let lost = || Read {
+        key: Key::default(),
+        known: None,
+        facts: Err(Errno::EIO.into()),
+    };
+    all.into_iter().map(|r| r.unwrap_or_else(lost)).collect()
 }
