@@ -9,6 +9,7 @@ mod corrupt;
 mod cpio;
 mod expect;
 mod fuzz;
+mod images;
 mod kbuild;
 mod kernel;
 mod marks;
@@ -49,6 +50,11 @@ const TASKS: &[Task] = &[
         name: "compare",
         help: "[--recorded|--record] [SCRIPT...]   lab scripts, real kernel against lab",
         run: compare::task,
+    },
+    Task {
+        name: "images",
+        help: "[SERIES...]   modules of whole kernels in memory, against an independent loader's",
+        run: images::task,
     },
     Task {
         name: "live",

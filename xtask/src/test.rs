@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything, from what the distribution must bring to the closing line.
 //!
-//! `--long` adds the fuzz targets; `--only GROUP` (units, modules, selftests, scripts, stories, kernel, live)
+//! `--long` adds the fuzz targets; `--only GROUP` (units, images, modules, selftests, scripts, stories, kernel, live)
 //! runs a part; `-m NAME...` only these test modules.
 
 use crate::compare::{self, Real};
@@ -62,6 +62,9 @@ pub fn task(args: &[String]) -> crate::Outcome {
         groups.push(units()?);
     }
     let lkm = release_binary()?;
+    if wanted.group("images") {
+        groups.push(images());
+    }
     if wanted.group("modules") {
         groups.push(modules(&lkm, &wanted.modules));
     }
@@ -179,6 +182,15 @@ fn kernel_selftests(lkm: &Path) -> Tally {
 fn scripts(lkm: &Path, from: Real) -> Tally {
     compare::all(lkm, from, &[]).unwrap_or_else(|e| {
         let mut tally = Tally::new("scripts");
+        tally.add("set-up", &[e.to_string()]);
+        tally
+    })
+}
+
+/// The images of whole kernels' modules.
+fn images() -> Tally {
+    crate::images::all(&[]).unwrap_or_else(|e| {
+        let mut tally = Tally::new("images");
         tally.add("set-up", &[e.to_string()]);
         tally
     })

@@ -7,79 +7,19 @@ use crate::abi::{R, errno::*};
 use crate::{Cx, printk};
 use lkm_machine::map;
 use lkm_object::check::{self, LoadInfo};
-use lkm_object::layout::{Image, Layout};
-
-/// A place of a section in an image.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Placed {
-    which: usize,
-    pub base: u64,
-    pub offset: u64,
-}
-
-/// The images of a module while they are put together: core, init, per-CPU template.
-pub(super) struct Images {
-    buffers: [Vec<u8>; 3],
-    /// By section index.
-    pub places: Vec<Option<Placed>>,
-}
-
-impl Images {
-    pub fn buffer(&mut self, place: Placed) -> &mut [u8] {
-        &mut self.buffers[place.which]
-    }
-}
+use lkm_object::image::{Bases, Images};
+use lkm_object::layout::Layout;
 
 /// Copies the loaded sections into host buffers.
-pub(super) fn images(
-    cx: &Cx,
-    index: usize,
-    info: &LoadInfo<'_>,
-    layout: &Layout,
-    _: usize,
-) -> Images {
+pub(super) fn images(cx: &Cx, index: usize, info: &LoadInfo<'_>, layout: &Layout) -> Images {
     let m = &cx.modules.list[index];
-    let mut buffers = [
-        vec![0u8; layout.core.size as usize],
-        vec![0u8; layout.init.size as usize],
-        vec![0u8; layout.percpu.map_or(0, |p| p.size) as usize],
-    ];
-    let mut places = vec![None; info.elf.sections.len()];
-    let mut copy = |section: usize, place: Placed| {
-        let data = info.elf.sections[section].data;
-        let at = place.offset as usize;
-        if let Some(slot) = buffers[place.which].get_mut(at..at + data.len()) {
-            slot.copy_from_slice(data);
-        }
-        places[section] = Some(place);
+    let bases = Bases {
+        core: m.core_base,
+        init: m.init_base,
+        percpu: map::PERCPU.start + m.percpu.0,
+        percpu_offset: m.percpu.0,
     };
-    for p in &layout.places {
-        let (which, base) = match p.image {
-            Image::Core => (0, m.core_base),
-            Image::Init => (1, m.init_base),
-        };
-        copy(
-            p.section,
-            Placed {
-                which,
-                base,
-                offset: p.offset,
-            },
-        );
-    }
-    if let Some(percpu) = layout.percpu {
-        // Its symbols are offsets from the per-CPU base; what the template points to itself is relocated
-        // at the CPU's copy.
-        copy(
-            percpu.section,
-            Placed {
-                which: 2,
-                base: map::PERCPU.start + m.percpu.0,
-                offset: 0,
-            },
-        );
-    }
-    Images { buffers, places }
+    Images::new(info, layout, &bases)
 }
 
 /// simplify_symbols: a value for each symbol, or the last errno after all were tried.
@@ -94,14 +34,6 @@ pub(super) fn simplify_symbols(
     let user = cx.modules.list[index].name.clone();
     for symbol in info.elf.symbols().skip(1) {
         let value = match check::classify_symbol(info, &symbol) {
-            Ok(check::Place::Absolute) => symbol.value,
-            Ok(check::Place::Section(section)) => {
-                match images.places.get(section).copied().flatten() {
-                    Some(place) => place.base + place.offset + symbol.value,
-                    None => symbol.value,
-                }
-            }
-            Ok(check::Place::Percpu) => cx.modules.list[index].percpu.0 + symbol.value,
             Ok(check::Place::Undefined) => {
                 let weak = symbol.bind() == lkm_object::elf::STB_WEAK;
                 match resolve::wait_for(cx, index, info, symbol.name)? {
@@ -128,6 +60,7 @@ pub(super) fn simplify_symbols(
                     }
                 }
             }
+            Ok(place) => images.value(&place, symbol.value).unwrap_or(0),
             Err(refusal) => {
                 last = Some(refusal.errno);
                 refuse(cx, refusal);

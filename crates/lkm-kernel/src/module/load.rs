@@ -3,7 +3,7 @@
 
 use super::{
     COMING, GOING, LIVE, MODULE_WQ, Module, NAME_LEN, Section, UNFORMED, images, init, params,
-    refs, relocate, steps, taint,
+    refs, steps, taint,
 };
 use crate::abi::{R, errno::*};
 use crate::profile::DuplicateName;
@@ -155,7 +155,7 @@ pub fn load_module(cx: &mut Cx, image: &Rc<Vec<u8>>, args: Args, flags: u32) -> 
     let Some(index) = place(cx, &info, &layout, taints)? else {
         return Ok(-ENOMEM);
     };
-    let result = formed(cx, index, &info, &rules, &layout, args, image.len())?;
+    let result = formed(cx, index, &info, &rules, &layout, args)?;
     let name = cx.modules.list[index].name.clone();
     trace::emit(
         cx,
@@ -234,7 +234,6 @@ fn formed(
     rules: &Rules<'_>,
     layout: &Layout,
     args: Args,
-    file_size: usize,
 ) -> R<i32> {
     // The plain struct module must be there before the list links go into it.
     let m = &cx.modules.list[index];
@@ -271,7 +270,7 @@ fn formed(
         return Ok(-errno);
     }
     steps::step(cx, "simplify_symbols, apply_relocations");
-    let result = build(cx, index, info, rules, layout, file_size)?;
+    let result = build(cx, index, info, rules, layout)?;
     if result != 0 {
         undo(cx, index)?;
         return Ok(result);
@@ -402,7 +401,6 @@ fn build(
     info: &LoadInfo<'_>,
     rules: &Rules<'_>,
     layout: &Layout,
-    file_size: usize,
 ) -> R<i32> {
     let mut events = Vec::new();
     let mut taints = cx.modules.list[index].taints;
@@ -437,7 +435,7 @@ fn build(
     if let Err(refusal) = sections {
         return Ok(refuse(cx, refusal));
     }
-    let mut images = images::images(cx, index, info, layout, file_size);
+    let mut images = images::images(cx, index, info, layout);
     let values = match images::simplify_symbols(cx, index, info, &images)? {
         Ok(values) => values,
         Err(errno) => return Ok(-errno),
@@ -445,7 +443,7 @@ fn build(
     if let Err(refusal) = check::check_relocations(info) {
         return Ok(refuse(cx, refusal));
     }
-    if let Err(bad) = relocate::apply(&info.elf, info.mod_name, &mut images, &values) {
+    if let Err(bad) = lkm_object::relocate::apply(&info.elf, info.mod_name, &mut images, &values) {
         for message in bad.messages {
             printk::log(cx, 3, &format!("{message}\n"));
         }

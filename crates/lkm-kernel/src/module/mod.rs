@@ -15,7 +15,6 @@ pub(crate) mod owner;
 pub mod param_ops;
 pub mod params;
 pub mod refs;
-mod relocate;
 pub mod rescue;
 mod resolve;
 mod rows;

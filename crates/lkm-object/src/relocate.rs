@@ -1,14 +1,18 @@
 //! apply_relocate_add of arch/x86/kernel/module.c, on a module's images before they are placed.
 
-use super::images::Images;
-use crate::abi::errno::ENOEXEC;
-use lkm_object::elf::Elf;
+use crate::elf::Elf;
+use crate::image::Images;
 
 /// Why a relocation could not be applied: what the kernel logs, and the errno.
-pub(super) struct Bad {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bad {
+    /// Positive.
     pub errno: i32,
+    /// Lines of the kernel's log.
     pub messages: Vec<String>,
 }
+
+const ENOEXEC: i32 = 8;
 
 const R_NONE: u32 = 0;
 const R_64: u32 = 1;
@@ -18,20 +22,18 @@ const R_32: u32 = 10;
 const R_32S: u32 = 11;
 const R_PC64: u32 = 24;
 
-/// Applies all relocations whose target section is loaded. `values` are the resolved symbol values.
-pub(super) fn apply(
-    elf: &Elf<'_>,
-    name: &str,
-    images: &mut Images,
-    values: &[u64],
-) -> Result<(), Bad> {
+/// Applies all relocations whose target section is loaded. `values` are the resolved symbol values, by number.
+///
+/// # Errors
+/// Those of the kernel, all ENOEXEC: an unknown type, a target that is not zero, a value that does not fit.
+pub fn apply(elf: &Elf<'_>, name: &str, images: &mut Images, values: &[u64]) -> Result<(), Bad> {
     const SHT_RELA: u32 = 4;
     for section in elf.sections.iter().filter(|s| s.sh_type == SHT_RELA) {
         let target = section.info as usize;
         let Some(place) = images.places.get(target).copied().flatten() else {
             continue;
         };
-        let buffer = images.buffer(place);
+        let buffer = &mut images.buffers[place.which];
         for rela in elf.relas(section) {
             let symbol = values.get(rela.sym as usize).copied().unwrap_or(0);
             let at = place.offset + rela.offset;
