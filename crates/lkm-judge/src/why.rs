@@ -202,6 +202,8 @@ pub enum UnloadEnd {
     Cannot,
     /// A dry run: nothing stands in the way.
     Possible,
+    /// The rescue module was written for another machine.
+    Written,
 }
 
 /// What `unload` found and did.
@@ -249,7 +251,7 @@ impl Unload {
     /// The exit status of the command: 0 gone (or possible), 1 refused, 2 cannot.
     pub fn status(&self) -> u8 {
         match self.end {
-            UnloadEnd::Gone | UnloadEnd::Possible => 0,
+            UnloadEnd::Gone | UnloadEnd::Possible | UnloadEnd::Written => 0,
             UnloadEnd::Refused => 1,
             UnloadEnd::Cannot => 2,
         }
@@ -280,6 +282,7 @@ impl fmt::Display for Unload {
             UnloadEnd::Refused => "not unloaded",
             UnloadEnd::Cannot => "could not be tried",
             UnloadEnd::Possible => "can be freed (dry run: nothing was changed)",
+            UnloadEnd::Written => "rescue module written (nothing was changed here)",
         };
         write!(f, "{}: {end}\n{text}", self.module)
     }

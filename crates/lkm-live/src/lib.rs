@@ -19,3 +19,6 @@ pub mod walk;
 pub mod why;
 
 pub use why::why;
+
+/// The boot parameter that makes the kernel record references taken before anybody looks.
+pub const BOOT_TRACE: &str = "trace_event=module:module_get,module:module_put";

@@ -277,6 +277,24 @@ pub struct Network {
     pub name: String,
 }
 
+impl Network {
+    /// A command that does its work in this namespace.
+    pub fn command(&self, command: &str) -> String {
+        if self.name.is_empty() {
+            return command.to_string();
+        }
+        let mut parts = self.path.components().rev();
+        let last = parts.next().map(|c| c.as_os_str().to_string_lossy());
+        let last = last.unwrap_or_default();
+        if self.path.starts_with("/proc") {
+            // /proc/PID/ns/net
+            let pid = parts.nth(1).map(|c| c.as_os_str().to_string_lossy());
+            return format!("nsenter -t {} -n {command}", pid.unwrap_or_default());
+        }
+        format!("ip netns exec {last} {command}")
+    }
+}
+
 /// Every network namespace that a process is in or that `ip netns` has named; ours first.
 pub fn networks() -> Vec<Network> {
     let mut found: Vec<Network> = Vec::new();

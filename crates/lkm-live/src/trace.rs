@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -24,6 +27,20 @@ pub struct Event {
     pub refcount: Option<i64>,
     /// The call trace, innermost first.
     pub stack: Vec<String>,
+}
+
+impl std::fmt::Display for Event {
+    /// One line, without the stack.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.time, self.task, self.action)?;
+        if let Some(count) = self.refcount {
+            write!(f, " → {count}")?;
+        }
+        if !self.site.is_empty() {
+            write!(f, " at {}", self.site)?;
+        }
+        Ok(())
+    }
 }
 
 /// What happened at a call site.
@@ -62,9 +79,11 @@ const PREFIX: &str = "lkm-";
 /// Events that have a module's name.
 const EVENTS: [&str; 4] = ["module_get", "module_put", "module_load", "module_free"];
 
-/// A tracing instance of our own. Dropping it removes it.
+/// A tracing instance of our own. Dropping it removes it; should this process be killed
+/// outright, its guard does.
 pub struct Instance {
     path: PathBuf,
+    guard: Option<(Child, ChildStdin)>,
     pipe: Option<File>,
     pending: Vec<u8>,
     parser: Parser,
@@ -92,11 +111,12 @@ fn tracefs() -> io::Result<&'static Path> {
 
 impl Instance {
     /// Makes an instance that sees this module only. Instances of processes that have
-    /// gone (killed outright) are removed first.
+    /// gone (killed outright, and their guards with them) are removed first. `guard` is a
+    /// program that calls [`guard`] with the path it gets as its last argument.
     ///
     /// # Errors
     /// Without privilege, under lockdown, or on a kernel without the events.
-    pub fn new(module: &str) -> io::Result<Instance> {
+    pub fn new(module: &str, guard: Option<Command>) -> io::Result<Instance> {
         let instances = tracefs()?.join("instances");
         for name in crate::proc::names(&instances) {
             let pid = name
@@ -112,10 +132,22 @@ impl Instance {
         // From here on, leaving by an error removes it again.
         let mut instance = Instance {
             path,
+            guard: None,
             pipe: None,
             pending: Vec::new(),
             parser: Parser::default(),
         };
+        if let Some(mut command) = guard {
+            // A group of its own: what the terminal sends to us is not for it.
+            let mut child = command
+                .arg(&instance.path)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .process_group(0)
+                .spawn()?;
+            instance.guard = child.stdin.take().map(|input| (child, input));
+        }
         instance.set_up(module)?;
         Ok(instance)
     }
@@ -181,6 +213,33 @@ impl Drop for Instance {
         // An open pipe would keep the instance busy.
         self.pipe = None;
         remove(&self.path);
+        if let Some((mut child, input)) = self.guard.take() {
+            drop(input);
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Waits until whoever writes to standard input has gone, and removes the instance if it
+/// is still there: what the kernel cannot do for a process that is killed.
+pub fn guard(path: &Path) {
+    let ours = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .and_then(|n| n.strip_prefix(PREFIX))
+        .is_some_and(|n| n.parse::<u32>().is_ok());
+    if !ours || path.parent().and_then(Path::file_name) != Some("instances".as_ref()) {
+        return;
+    }
+    let mut rest = Vec::new();
+    let _ = io::stdin().read_to_end(&mut rest);
+    // The pipe of a process that is dying may be open for a moment longer than ours.
+    for _ in 0..50 {
+        if !path.exists() {
+            return;
+        }
+        remove(path);
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -21,10 +21,59 @@ unsafe extern "C" {
 pub const MOST: usize = 16;
 
 /// Bytes of the parameter block.
-const PARAMS: usize = CALLS_AT + MOST * CALL + MOST * WORD;
+const PARAMS: usize = LOADS_AT + 9 * 8;
 const CALLS_AT: usize = 144;
 const CALL: usize = 104;
 const WORD: usize = 24;
+const LOADS_AT: usize = CALLS_AT + MOST * CALL + MOST * WORD;
+
+/// Places in the parameter block of what only the running kernel can say, for whoever
+/// fills them in later: bytes from its beginning.
+pub mod place {
+    /// The list head `modules`; the other four [`super::Addresses`] follow in their order.
+    pub const ADDRESSES: usize = 0;
+    /// The `struct module`.
+    pub const TARGET: usize = 40;
+    /// The state it was seen with.
+    pub const STATE: usize = 96;
+    /// The raw count it was seen with.
+    pub const REFCNT: usize = 104;
+    /// 1 to make it live and unused, 3 to take its init and exit away as well.
+    pub const FLAGS: usize = 112;
+    /// `idem_hash`.
+    pub const IDEM_HASH: usize = super::LOADS_AT;
+    /// `init_task`.
+    pub const INIT_TASK: usize = super::LOADS_AT + 8;
+    /// `__rcu_read_lock`, or nothing.
+    pub const RCU_LOCK: usize = super::LOADS_AT + 56;
+    /// `__rcu_read_unlock`, or nothing.
+    pub const RCU_UNLOCK: usize = super::LOADS_AT + 64;
+
+    /// The function of a clean-up call.
+    pub fn function(call: usize) -> usize {
+        super::CALLS_AT + call * super::CALL
+    }
+
+    /// The value or address of an argument of a clean-up call.
+    pub fn argument(call: usize, argument: usize) -> usize {
+        function(call) + 16 + argument * 24
+    }
+}
+
+/// Offsets by which the tasks of the kernel are walked, to tell dead loads from live ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tasks {
+    /// `task_struct.tasks`.
+    pub tasks: u64,
+    /// `task_struct.stack`.
+    pub stack: u64,
+    /// `task_struct.signal`.
+    pub signal: u64,
+    /// `signal_struct.thread_head`.
+    pub thread_head: u64,
+    /// `task_struct.thread_node`.
+    pub thread_node: u64,
+}
 
 /// An argument of a clean-up call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +140,8 @@ pub struct Job {
     pub calls: Vec<Call>,
     /// Words to repair, after the calls.
     pub repairs: Vec<Repair>,
+    /// For a module that looks for dead loads itself, once [`place::IDEM_HASH`] is filled in.
+    pub tasks: Tasks,
 }
 
 /// The machine code, and where in it the displacement of the parameters stands.
@@ -153,6 +204,11 @@ fn params(job: &Job, facts: &Facts) -> Result<Vec<u8>, Error> {
         put(at + 8, repair.old);
         put(at + 16, repair.new);
     }
+    let t = &job.tasks;
+    let offsets = [t.tasks, t.stack, t.signal, t.thread_head, t.thread_node];
+    for (n, word) in offsets.into_iter().enumerate() {
+        put(LOADS_AT + 16 + n * 8, word);
+    }
     Ok(block)
 }
 
@@ -208,6 +264,14 @@ pub const NAME: &str = "lkm_rescue";
 /// When the job has more calls or repairs than fit, or `struct module` has no room for
 /// what goes into it.
 pub fn write(job: &Job, facts: &Facts) -> Result<Vec<u8>, Error> {
+    template(job, facts).map(|(file, _)| file)
+}
+
+/// The same, and where in the file the parameter block begins.
+///
+/// # Errors
+/// As [`write`].
+pub fn template(job: &Job, facts: &Facts) -> Result<(Vec<u8>, usize), Error> {
     let (code, params_at) = code();
     let mut this_module = vec![0; usize::try_from(facts.size).map_err(|_| Error::TooMuch)?];
     let name_at = usize::try_from(facts.offsets.name).map_err(|_| Error::TooMuch)?;
@@ -276,8 +340,11 @@ pub fn write(job: &Job, facts: &Facts) -> Result<Vec<u8>, Error> {
         // A kernel without modversions: an empty table, so that the indexes above stay.
         sections[5].content.clear();
     }
-    Ok(elf(sections))
+    Ok(elf(sections, DATA))
 }
+
+/// The section that has the parameter block, in the order above.
+const DATA: usize = 3;
 
 fn symbol(name: u32, info: u8, section: u16, size: u64) -> Vec<u8> {
     let mut out = name.to_le_bytes().to_vec();
@@ -295,8 +362,9 @@ fn rela(offset: u64, symbol: u64, kind: u64, addend: i64) -> Vec<u8> {
     out
 }
 
-/// Header, sections, names and section headers, in this order.
-fn elf(mut sections: Vec<Section>) -> Vec<u8> {
+/// Header, sections, names and section headers, in this order; and where the content of
+/// section `wanted` begins.
+fn elf(mut sections: Vec<Section>, wanted: usize) -> (Vec<u8>, usize) {
     sections.push(Section::new(".shstrtab", SHT_STRTAB, 0, 1, Vec::new()));
     let mut names = Vec::new();
     let mut name_offsets = Vec::new();
@@ -310,9 +378,13 @@ fn elf(mut sections: Vec<Section>) -> Vec<u8> {
     }
     let mut file = vec![0; 64];
     let mut headers = Vec::new();
-    for (section, name) in sections.iter().zip(name_offsets) {
+    let mut begins = 0;
+    for (n, (section, name)) in sections.iter().zip(name_offsets).enumerate() {
         let align = section.align.max(1) as usize;
         file.resize(file.len().next_multiple_of(align), 0);
+        if n == wanted {
+            begins = file.len();
+        }
         headers.extend(name.to_le_bytes());
         headers.extend(section.kind.to_le_bytes());
         for word in [
@@ -342,7 +414,7 @@ fn elf(mut sections: Vec<Section>) -> Vec<u8> {
     file[58..60].copy_from_slice(&64u16.to_le_bytes());
     file[60..62].copy_from_slice(&count.to_le_bytes());
     file[62..64].copy_from_slice(&(count - 1).to_le_bytes());
-    file
+    (file, begins)
 }
 
 #[cfg(test)]

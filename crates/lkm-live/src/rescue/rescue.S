@@ -7,6 +7,8 @@
 #  96 state seen 104 raw refcnt seen 112 flags (1 heal, 2 drop exit) 120 calls 128 words
 # 144 16 calls of 104 bytes: function, then 4 arguments of {indirect, base, addend}
 # 1808 16 words of 24 bytes: {address, old value, new value}
+# 2192 idem_hash, or 0   2200 init_task   2208.. offsets: tasks stack signal thread_head
+#      thread_node   2248 __rcu_read_lock, or 0   2256 __rcu_read_unlock, or 0
 #
 # In:  nothing.   Out: eax, a negative errno. ECANCELED (125) is success: the loader then
 # throws this module away again, which is what is wanted.
@@ -125,7 +127,39 @@ lkm_rescue_params_at:
     dec r15
     jmp 61b
 
-70: mov r13d, -125                      # ECANCELED
+    # Loads that died: when the table of loads in progress is given, entries that lie on no
+    # task's stack are cut off, with what hangs behind them.
+70: cmp qword ptr [rbx + 2192], 0
+    je 79f
+    mov rax, [rbx + 2248]
+    test rax, rax
+    jz 72f
+    call rax
+72: xor r14d, r14d
+73: mov rbp, [rbx + 2192]
+    lea rbp, [rbp + r14 * 8]
+    mov r15d, 1000
+74: mov rdi, [rbp]
+    test rdi, rdi
+    jz 76f
+    call 97f
+    jnc 75f
+    mov rbp, rdi
+    dec r15d
+    jnz 74b
+    jmp 76f
+75: mov rax, rdi                        # only if it is still there
+    xor ecx, ecx
+    lock cmpxchg [rbp], rcx
+76: inc r14d
+    cmp r14d, 256
+    jb 73b
+    mov rax, [rbx + 2256]
+    test rax, rax
+    jz 79f
+    call rax
+
+79: mov r13d, -125                      # ECANCELED
     test qword ptr [rbx + 112], 1
     jz 90f
     mov rdi, [rbx + 8]
@@ -161,5 +195,34 @@ lkm_rescue_params_at:
     mov rax, [rax]
     add rax, [rbp + 16]
 96: add rbp, 24
+    ret
+
+    # Is rdi on the stack of a task? Carry says so. rsi, rdx: all thread groups; r8, rcx:
+    # the threads of one.
+97: mov rsi, [rbx + 2200]
+    add rsi, [rbx + 2208]
+    mov rdx, rsi
+82: mov r8, rdx
+    sub r8, [rbx + 2208]
+    mov rax, [rbx + 2224]
+    mov r8, [r8 + rax]
+    add r8, [rbx + 2232]
+    mov rcx, r8
+83: mov rcx, [rcx]
+    cmp rcx, r8
+    je 84f
+    mov rax, rcx
+    sub rax, [rbx + 2240]
+    mov r9, [rbx + 2216]
+    mov r9, [rax + r9]
+    mov rax, rdi
+    sub rax, r9
+    cmp rax, 16384                      # THREAD_SIZE
+    jae 83b
+    ret                                 # below: carry is set
+84: mov rdx, [rdx]
+    cmp rdx, rsi
+    jne 82b
+    clc
     ret
 lkm_rescue_end:

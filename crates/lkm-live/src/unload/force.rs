@@ -2,7 +2,6 @@
 //! unloadable, unloads it. Every step is in the report.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 
 use lkm_judge::why::{Depth, Loss, Unload, UnloadEnd, Why};
@@ -11,7 +10,7 @@ use super::cleanup::Cleanup;
 use super::{Options, delete, preflight, reference};
 use crate::proc;
 use crate::rescue::facts::Facts;
-use crate::rescue::image::{self, Addresses, Call, Job, Repair};
+use crate::rescue::image::{self, Addresses, Call, Job, Repair, Tasks};
 use crate::scan;
 use crate::sys;
 use crate::target::{STATES, Target};
@@ -86,20 +85,10 @@ pub fn force(found: &Why, options: &Options, report: &mut Unload) {
     if !report.refusals.is_empty() {
         return;
     }
-    if let Some(directory) = &options.emit {
-        match emit(directory, &plan, found) {
-            Ok(text) => {
-                report.steps.push(text);
-                report.end = UnloadEnd::Possible;
-            }
-            Err(error) => report
-                .refusals
-                .push(format!("{}: {error}", directory.display())),
-        }
-        return;
-    }
     if !options.yes {
-        report.steps.push("dry run: add --yes to do it".into());
+        report
+            .steps
+            .push("dry run: nothing stands in the way".into());
         report.end = UnloadEnd::Possible;
         return;
     }
@@ -250,6 +239,7 @@ fn job(plan: &Plan) -> Result<Job, String> {
         drop_exit: false,
         calls: Vec::new(),
         repairs: Vec::new(),
+        tasks: Tasks::default(),
     })
 }
 
@@ -316,20 +306,4 @@ fn load(job: &Job, facts: &Facts) -> Result<(), String> {
         Err(libc::EPERM) => Err("not permitted (privilege, signatures or lockdown)".into()),
         Err(code) => Err(format!("the kernel does not take the rescue module: {}", io::Error::from_raw_os_error(code))),
     }
-}
-
-/// Writes the rescue module with the addresses of this boot, and what it is.
-fn emit(directory: &std::path::Path, plan: &Plan, found: &Why) -> io::Result<String> {
-    fs::create_dir_all(directory)?;
-    let text = |e: String| io::Error::other(e);
-    let mut job = job(plan).map_err(text)?;
-    job.calls.clone_from(&plan.calls);
-    job.repairs.clone_from(&plan.repairs);
-    job.heal = true;
-    job.drop_exit = plan.drop_exit;
-    let bytes = image::write(&job, &plan.facts).map_err(io::Error::other)?;
-    let file = directory.join("lkm_rescue.ko");
-    fs::write(&file, &bytes)?;
-    fs::write(directory.join("why.json"), found.json())?;
-    Ok(format!("wrote {} ({} bytes)", file.display(), bytes.len()))
 }

@@ -3,6 +3,8 @@
 #[cfg(target_arch = "x86_64")]
 pub mod cleanup;
 #[cfg(target_arch = "x86_64")]
+mod emit;
+#[cfg(target_arch = "x86_64")]
 mod force;
 mod preflight;
 #[cfg(target_arch = "x86_64")]
@@ -33,7 +35,7 @@ pub struct Options {
     pub cleanup: Vec<String>,
     /// A module of the running kernel to take facts from.
     pub like: Option<PathBuf>,
-    /// Write the rescue module here instead of loading it.
+    /// Write the rescue module here, for another machine of this kernel; nothing is unloaded.
     pub emit: Option<PathBuf>,
     /// Go on although pointers into the module are left.
     pub accept_leftovers: bool,
@@ -45,6 +47,21 @@ pub struct Options {
 /// When not even /proc/modules can be read.
 pub fn unload(name: &str, options: &Options) -> io::Result<Unload> {
     let mut report = Unload::new(&name.replace('-', "_"));
+    if let Some(directory) = &options.emit {
+        let found = why(name)?;
+        #[cfg(target_arch = "x86_64")]
+        emit::emit(
+            &report.module.clone(),
+            directory,
+            found.as_ref(),
+            options,
+            &mut report,
+        );
+        #[cfg(not(target_arch = "x86_64"))]
+        report.refusals.extend(preflight::machine());
+        report.why = found;
+        return Ok(report);
+    }
     let mut seen = Vec::new();
     step(name, options, &mut report, &mut seen)?;
     Ok(report)

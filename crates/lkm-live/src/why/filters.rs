@@ -19,6 +19,7 @@ const NFT_MSG_GETRULE: u16 = 7;
 const NFT_MSG_GETOBJ: u16 = 19;
 const NFTA_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
+const NFTA_RULE_HANDLE: u16 = 3;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
 const NFTA_CHAIN_TYPE: u16 = 7;
 const NFTA_OBJ_TYPE: u16 = 3;
@@ -141,7 +142,7 @@ pub fn references(kinds: &Kinds, module: &str, networks: &[Network]) -> Vec<Refe
         let work = || {
             let mut found = Vec::new();
             if nftables {
-                found.extend(rules(kinds, &network.name)?);
+                found.extend(rules(kinds, network)?);
             }
             for (family, level, names) in [
                 (libc::AF_INET, libc::IPPROTO_IP, "ip_tables_names"),
@@ -150,7 +151,7 @@ pub fn references(kinds: &Kinds, module: &str, networks: &[Network]) -> Vec<Refe
                 // Only tables that exist: asking for another would load its module.
                 let path = format!("/proc/thread-self/net/{names}");
                 for table in proc::line(path).unwrap_or_default().lines() {
-                    found.extend(entries(kinds, module, family, level, table, &network.name)?);
+                    found.extend(entries(kinds, module, family, level, table, network)?);
                 }
             }
             Ok(found)
@@ -170,13 +171,71 @@ fn place(object: String, network: &str) -> String {
     }
 }
 
-fn rules(kinds: &Kinds, network: &str) -> io::Result<Vec<Reference>> {
+/// References of one sort and one holder: how many, and the commands that release them.
+#[derive(Default)]
+struct Line {
+    count: u64,
+    commands: Vec<String>,
+}
+
+type Lines = BTreeMap<(&'static str, String, String), Line>;
+
+impl Line {
+    fn add(&mut self, command: String) {
+        self.count += 1;
+        if !self.commands.contains(&command) {
+            self.commands.push(command);
+        }
+    }
+}
+
+/// The name that nft gives a family (NFPROTO_*).
+fn family_name(number: u8) -> &'static str {
+    match number {
+        1 => "inet",
+        2 => "ip",
+        3 => "arp",
+        5 => "netdev",
+        7 => "bridge",
+        10 => "ip6",
+        _ => "",
+    }
+}
+
+/// The name that nft gives a type of object (NFT_OBJECT_*).
+fn object_name(number: u32) -> &'static str {
+    const NAMES: &[&str] = &[
+        "",
+        "counter",
+        "quota",
+        "ct helper",
+        "limit",
+        "connlimit",
+        "tunnel",
+        "ct timeout",
+        "secmark",
+        "ct expectation",
+        "synproxy",
+    ];
+    let name = usize::try_from(number).ok().and_then(|n| NAMES.get(n));
+    name.copied().unwrap_or("object")
+}
+
+fn rules(kinds: &Kinds, network: &Network) -> io::Result<Vec<Reference>> {
     let mut socket = Netlink::open(netlink::NETFILTER)?;
-    let mut lines: BTreeMap<(&str, String, String), u64> = BTreeMap::new();
+    let mut lines = Lines::new();
+    let family = |m: &netlink::Message| family_name(m.payload.first().copied().unwrap_or(0));
     for m in socket.dump(NFNL_SUBSYS_NFTABLES | NFT_MSG_GETRULE, &[0; 4])? {
         let rest = m.payload.get(4..).unwrap_or(&[]);
         let table = netlink::text(rest, NFTA_TABLE).unwrap_or_default();
         let chain = netlink::text(rest, NFTA_RULE_CHAIN).unwrap_or_default();
+        let handle = netlink::attribute(rest, NFTA_RULE_HANDLE)
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, u64::from_be_bytes);
+        let command = network.command(&format!(
+            "nft delete rule {} {table} {chain} handle {handle}",
+            family(&m)
+        ));
         let list = netlink::attribute(rest, NFTA_RULE_EXPRESSIONS).unwrap_or(&[]);
         for (_, expression) in netlink::attributes(list) {
             let name = netlink::text(expression, NFTA_EXPR_NAME).unwrap_or_default();
@@ -187,8 +246,12 @@ fn rules(kinds: &Kinds, network: &str) -> io::Result<Vec<Reference>> {
             } else {
                 continue;
             };
-            let holder = place(format!("a rule in table {table}, chain {chain}"), network);
-            *lines.entry(("nft", what, holder)).or_default() += 1;
+            let holder = place(
+                format!("a rule in table {table}, chain {chain}"),
+                &network.name,
+            );
+            let line = lines.entry(("nft", what, holder)).or_default();
+            line.add(command.clone());
         }
     }
     if !kinds.objects.is_empty() {
@@ -197,13 +260,17 @@ fn rules(kinds: &Kinds, network: &str) -> io::Result<Vec<Reference>> {
             let kind = netlink::attribute(rest, NFTA_OBJ_TYPE)
                 .and_then(|b| b.try_into().ok())
                 .map(u32::from_be_bytes);
-            if kind.is_some_and(|k| kinds.objects.contains(&k)) {
+            if let Some(kind) = kind.filter(|k| kinds.objects.contains(k)) {
                 let table = netlink::text(rest, NFTA_TABLE).unwrap_or_default();
                 let name = netlink::text(rest, 2).unwrap_or_default();
-                let holder = place(format!("table {table}"), network);
-                *lines
-                    .entry(("nft", format!("object {name}"), holder))
-                    .or_default() += 1;
+                let kind = object_name(kind);
+                let holder = place(format!("table {table}"), &network.name);
+                let line = lines
+                    .entry(("nft", format!("{kind} {name}"), holder))
+                    .or_default();
+                line.add(
+                    network.command(&format!("nft delete {kind} {} {table} {name}", family(&m))),
+                );
             }
         }
     }
@@ -214,17 +281,18 @@ fn rules(kinds: &Kinds, network: &str) -> io::Result<Vec<Reference>> {
             if kinds.chains.contains(&kind) {
                 let table = netlink::text(rest, NFTA_TABLE).unwrap_or_default();
                 let name = netlink::text(rest, 3).unwrap_or_default();
-                let holder = place(format!("table {table}"), network);
-                *lines
+                let holder = place(format!("table {table}"), &network.name);
+                let line = lines
                     .entry(("nft", format!("chain {name} of type {kind}"), holder))
-                    .or_default() += 1;
+                    .or_default();
+                let chain = format!("{} {table} {name}", family(&m));
+                line.add(network.command(&format!("nft flush chain {chain}")));
+                line.commands
+                    .push(network.command(&format!("nft delete chain {chain}")));
             }
         }
     }
-    Ok(collect(
-        lines,
-        "delete the rule: nft -a list ruleset, nft delete rule … handle N",
-    ))
+    Ok(collect(lines))
 }
 
 /// iptables-nft keeps matches and targets of x_tables inside expressions of nftables.
@@ -239,15 +307,15 @@ fn compat(kinds: &Kinds, name: &str, expression: &[u8]) -> Option<String> {
     known.then(|| format!("{name} {inner} (iptables-nft)"))
 }
 
-fn collect(lines: BTreeMap<(&str, String, String), u64>, release: &str) -> Vec<Reference> {
+fn collect(lines: Lines) -> Vec<Reference> {
     lines
         .into_iter()
-        .map(|((kind, object, holder), count)| Reference {
+        .map(|((kind, object, holder), line)| Reference {
             kind: kind.into(),
             object,
             holder,
-            count,
-            release: release.into(),
+            count: line.count,
+            release: line.commands.join("; "),
         })
         .collect()
 }
@@ -267,7 +335,7 @@ fn entries(
     family: i32,
     level: i32,
     table: &str,
-    network: &str,
+    network: &Network,
 ) -> io::Result<Vec<Reference>> {
     let socket = sys::raw_socket(family)?;
     let mut info = vec![0; INFO];
@@ -290,9 +358,13 @@ fn entries(
         found.push(Reference {
             kind: "xtables".into(),
             object: format!("{tool} table {table} with rules"),
-            holder: place(format!("{tool} rules"), network),
+            holder: place(format!("{tool} rules"), &network.name),
             count: 1,
-            release: format!("{tool}-legacy -t {table} -F; {tool}-legacy -t {table} -X"),
+            release: [
+                network.command(&format!("{tool}-legacy -t {table} -F")),
+                network.command(&format!("{tool}-legacy -t {table} -X")),
+            ]
+            .join("; "),
         });
     }
     if kinds.matches.is_empty() && kinds.targets.is_empty() {
@@ -302,29 +374,54 @@ fn entries(
     data[..32].copy_from_slice(&info[..32]);
     data[32..36].copy_from_slice(&size.to_ne_bytes());
     sys::socket_option(socket.as_fd(), level, IPT_SO_GET_ENTRIES, &mut data)?;
-    let mut lines: BTreeMap<(&str, String, String), u64> = BTreeMap::new();
-    for (what, name) in extensions(&data[HEAD..], family == libc::AF_INET) {
-        let known = if what == "match" {
+    let starts: Vec<(usize, &str)> = HOOKS
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| hooks >> n & 1 == 1)
+        .map(|(n, hook)| (word(36 + n * 4) as usize, *hook))
+        .collect();
+    let mut lines = Lines::new();
+    // From the last rule on, so that the numbers of the others stay.
+    let all = extensions(&data[HEAD..], family == libc::AF_INET, &starts);
+    for extension in all.iter().rev() {
+        let known = if extension.what == "match" {
             &kinds.matches
         } else {
             &kinds.targets
         };
-        if known.contains(&name) {
-            let holder = place(format!("{tool} table {table}"), network);
-            *lines
-                .entry(("xtables", format!("{what} {name}"), holder))
-                .or_default() += 1;
+        if known.contains(&extension.name) {
+            let holder = place(
+                format!("{tool} table {table}, chain {}", extension.chain),
+                &network.name,
+            );
+            let object = format!("{} {}", extension.what, extension.name);
+            let line = lines.entry(("xtables", object, holder)).or_default();
+            line.add(network.command(&format!(
+                "{tool}-legacy -t {table} -D {} {}",
+                extension.chain, extension.rule
+            )));
         }
     }
-    found.extend(collect(
-        lines,
-        &format!("delete the rule: {tool}-legacy -t {table} -D …"),
-    ));
+    found.extend(collect(lines));
     Ok(found)
 }
 
-/// The matches and targets of a table, in order.
-fn extensions(mut table: &[u8], ipv4: bool) -> Vec<(&'static str, String)> {
+/// The chains that begin at the hooks, in the order of the hooks' numbers.
+const HOOKS: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+/// A match or a target in a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Extension {
+    what: &'static str,
+    name: String,
+    chain: String,
+    /// Its number in the chain, from 1.
+    rule: u64,
+}
+
+/// The matches and targets of a table, in order. `starts` says where the chains of the
+/// hooks begin; a chain of the user's begins behind an entry whose target is ERROR.
+fn extensions(table: &[u8], ipv4: bool, starts: &[(usize, &str)]) -> Vec<Extension> {
     // Offsets in struct ipt_entry and struct ip6t_entry, which user space shares.
     let (at, first) = if ipv4 { (88, 112) } else { (140, 168) };
     let half = |bytes: &[u8], at: usize| {
@@ -332,31 +429,46 @@ fn extensions(mut table: &[u8], ipv4: bool) -> Vec<(&'static str, String)> {
             .get(at..at + 2)
             .map(|b| usize::from(u16::from_ne_bytes([b[0], b[1]])))
     };
-    let name = |bytes: &[u8]| {
-        let text = bytes.get(2..31).unwrap_or(&[]);
+    let text = |bytes: &[u8], at: usize| {
+        let text = bytes.get(at..at + 29).unwrap_or(&[]);
         let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
         String::from_utf8_lossy(&text[..end]).into_owned()
     };
     let mut found = Vec::new();
-    while let (Some(target), Some(next)) = (half(table, at), half(table, at + 2)) {
+    let (mut chain, mut rule) = (String::new(), 0);
+    let mut begin = 0;
+    while let Some(entry) = table.get(begin..)
+        && let (Some(target), Some(next)) = (half(entry, at), half(entry, at + 2))
+    {
+        if let Some((_, hook)) = starts.iter().find(|(start, _)| *start == begin) {
+            (chain, rule) = ((*hook).to_string(), 0);
+        }
+        rule += 1;
+        let mut add = |what, name| {
+            found.push(Extension {
+                what,
+                name,
+                chain: chain.clone(),
+                rule,
+            });
+        };
         let mut place = first;
-        while place < target {
-            let Some(entry) = table.get(place..) else {
-                break;
-            };
-            let Some(size) = half(entry, 0).filter(|s| *s >= 32) else {
-                break;
-            };
-            found.push(("match", name(entry)));
+        while place < target
+            && let Some(size) = half(entry, place).filter(|size| *size >= 32)
+        {
+            add("match", text(entry, place + 2));
             place += size;
         }
-        if let Some(entry) = table.get(target..) {
-            found.push(("target", name(entry)));
+        let name = text(entry, target + 2);
+        if name == "ERROR" {
+            (chain, rule) = (text(entry, target + 32), 0);
+        } else {
+            add("target", name);
         }
         if next < first {
             break;
         }
-        table = table.get(next..).unwrap_or(&[]);
+        begin += next;
     }
     found
 }
@@ -365,28 +477,49 @@ fn extensions(mut table: &[u8], ipv4: bool) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_rule_has_its_matches_and_its_target() {
-        let mut rule = vec![0; 112 + 40 + 40];
+    /// An entry with a match of 40 bytes, and a target of 64 with more text behind its head.
+    fn entry(matched: &str, target: &str, more: &str) -> Vec<u8> {
+        let mut rule = vec![0; 112 + 40 + 64];
         rule[88..90].copy_from_slice(&152u16.to_ne_bytes());
-        rule[90..92].copy_from_slice(&192u16.to_ne_bytes());
+        rule[90..92].copy_from_slice(&216u16.to_ne_bytes());
         rule[112..114].copy_from_slice(&40u16.to_ne_bytes());
-        rule[114..118].copy_from_slice(b"mark");
-        rule[152..154].copy_from_slice(&40u16.to_ne_bytes());
-        rule[154..158].copy_from_slice(b"MARK");
-        let found = extensions(&rule, true);
+        rule[114..114 + matched.len()].copy_from_slice(matched.as_bytes());
+        rule[154..154 + target.len()].copy_from_slice(target.as_bytes());
+        rule[184..184 + more.len()].copy_from_slice(more.as_bytes());
+        rule
+    }
+
+    #[test]
+    fn every_rule_is_numbered_in_its_chain() {
+        let table = [
+            entry("mark", "MARK", ""),
+            entry("comment", "", ""),
+            entry("x", "ERROR", "mine"),
+            entry("mark", "ACCEPT", ""),
+        ]
+        .concat();
+        let found = extensions(&table, true, &[(0, "INPUT"), (216, "OUTPUT")]);
+        let said: Vec<String> = found
+            .iter()
+            .map(|e| format!("{} {} {} {}", e.what, e.name, e.chain, e.rule))
+            .collect();
         assert_eq!(
-            found,
+            said,
             [
-                ("match", "mark".to_string()),
-                ("target", "MARK".to_string())
+                "match mark INPUT 1",
+                "target MARK INPUT 1",
+                "match comment OUTPUT 1",
+                "target  OUTPUT 1",
+                "match x OUTPUT 2",
+                "match mark mine 1",
+                "target ACCEPT mine 1",
             ]
         );
-        assert!(extensions(&rule[..50], true).is_empty());
+        assert!(extensions(&table[..50], true, &[]).is_empty());
     }
 
     #[test]
     fn a_table_that_leads_nowhere_ends() {
-        assert_eq!(extensions(&[0; 300], true).len(), 1);
+        assert_eq!(extensions(&[0; 300], true, &[]).len(), 1);
     }
 }

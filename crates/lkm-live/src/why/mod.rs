@@ -215,7 +215,7 @@ fn holders(why: &mut Why, module: &Module) {
             object: "symbols it exports".into(),
             holder: format!("module {holder}"),
             count: 1,
-            release: format!("unload it first: modprobe -r {holder}"),
+            release: format!("unload it first: rmmod {holder}"),
         });
     }
 }
@@ -276,7 +276,8 @@ fn conclude(why: &mut Why, stuck: bool) {
         });
         why.next.push(format!(
             "lkm trace {name} shows who takes and puts references from now on; for those taken \
-             earlier boot with trace_event=module:module_get,module:module_put"
+             earlier boot with {}",
+            crate::BOOT_TRACE
         ));
     }
 }

@@ -13,7 +13,8 @@ const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const AF_NETLINK: u16 = 16;
-const AF_ALG: u16 = 38;
+/// The family of sockets for algorithms.
+pub const AF_ALG: u16 = 38;
 const AF_VSOCK: u16 = 40;
 const IPPROTO_TCP: u16 = 6;
 

@@ -15,7 +15,7 @@ pub fn references(
     kernel: &Kernel<'_>,
     target: &Target,
     open: &BTreeSet<u64>,
-    who: impl Fn(u64) -> String,
+    who: impl Fn(u64) -> (String, Vec<i32>),
 ) -> Result<Vec<Reference>, Trouble> {
     let mut all = open.clone();
     for terminal in open {
@@ -35,25 +35,35 @@ pub fn references(
             let operations = kernel.ptr(discipline, "tty_ldisc", "ops")?;
             if kernel.ptr(operations, "tty_ldisc_ops", "owner")? == target.address {
                 let number = kernel.u32(operations, "tty_ldisc_ops", "num").unwrap_or(0);
+                let (holder, pids) = who(terminal);
                 found.push(Reference {
                     kind: "line-discipline".into(),
                     object: format!("terminal {name}, line discipline {number}"),
-                    holder: who(terminal),
+                    holder,
                     count: 1,
-                    release: "end the process, or set the discipline back to 0 (N_TTY)".into(),
+                    release: release("set the discipline back to 0 (N_TTY)", &pids),
                 });
             }
         }
         let driver = kernel.ptr(terminal, "tty_struct", "driver")?;
         if driver != 0 && kernel.ptr(driver, "tty_driver", "owner")? == target.address {
+            let (holder, pids) = who(terminal);
             found.push(Reference {
                 kind: "terminal".into(),
                 object: format!("terminal {name}"),
-                holder: who(terminal),
+                holder,
                 count: 1,
-                release: "close the terminal".into(),
+                release: release("close the terminal", &pids),
             });
         }
     }
     Ok(found)
+}
+
+fn release(first: &str, pids: &[i32]) -> String {
+    if pids.is_empty() {
+        return first.into();
+    }
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    format!("{first}, or end what has it open: kill {}", pids.join(" "))
 }

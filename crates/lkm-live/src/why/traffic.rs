@@ -95,7 +95,7 @@ pub fn references(kinds: &Kinds, networks: &[Network]) -> Vec<Reference> {
     }
     for network in networks {
         // A namespace that cannot be entered shows nothing; that is said elsewhere.
-        if let Ok(more) = netlink::inside(network, || dump(kinds, &network.name)) {
+        if let Ok(more) = netlink::inside(network, || dump(kinds, network)) {
             found.extend(more);
         }
     }
@@ -112,7 +112,8 @@ fn message(interface: u32, parent: u32) -> Vec<u8> {
     body
 }
 
-fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
+fn dump(kinds: &Kinds, network: &Network) -> io::Result<Vec<Reference>> {
+    let place = network.name.as_str();
     let mut socket = Netlink::open(netlink::ROUTE)?;
     let names = interfaces(&mut socket)?;
     let name = |index: u32| {
@@ -153,10 +154,13 @@ fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
                     parent & 0xffff
                 ),
             };
+            let release = network.command(&release);
             found.push(reference("qdisc", object, holder(interface), release));
         }
     }
-    if !kinds.filters.is_empty() {
+    // The filters that use an action of the module, by the command that deletes each.
+    let mut users: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    if !kinds.filters.is_empty() || !kinds.actions.is_empty() {
         let interfaces: BTreeSet<u32> = parents.iter().map(|(i, _)| *i).collect();
         for interface in interfaces {
             for m in socket
@@ -180,15 +184,21 @@ fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
                 let info = netlink::number(&m.payload, 16).unwrap_or(0);
                 let real = netlink::number(&m.payload, 12).unwrap_or(0);
                 let chain = netlink::attribute(rest, TCA_CHAIN).and_then(|b| netlink::number(b, 0));
+                let preference = info >> 16;
+                let release = network.command(&format!(
+                    "tc filter del dev {} parent {:x}:{:x} prio {preference}",
+                    name(interface),
+                    real >> 16,
+                    real & 0xffff
+                ));
+                for action in kinds.actions.iter().filter(|a| uses(rest, a)) {
+                    let known = users.entry(action).or_default();
+                    if !known.contains(&release) {
+                        known.push(release.clone());
+                    }
+                }
                 if kinds.filters.contains(&kind) && seen.insert((interface, real, info, chain)) {
-                    let preference = info >> 16;
                     let object = format!("filter {kind}, preference {preference}");
-                    let release = format!(
-                        "tc filter del dev {} parent {:x}:{:x} prio {preference}",
-                        name(interface),
-                        real >> 16,
-                        real & 0xffff
-                    );
                     found.push(reference("filter", object, holder(interface), release));
                 }
             }
@@ -209,8 +219,10 @@ fn dump(kinds: &Kinds, place: &str) -> io::Result<Vec<Reference>> {
             } else {
                 format!("filters in {place}")
             };
-            let release =
-                format!("delete the filters that use it, then: tc actions flush action {kind}");
+            let release = match users.get(kind.as_str()) {
+                Some(filters) => format!("delete what uses it: {}", filters.join("; ")),
+                None => network.command(&format!("tc actions flush action {kind}")),
+            };
             found.push(Reference {
                 count,
                 ..reference("action", format!("action {kind}"), holder, release)
@@ -228,6 +240,13 @@ fn reference(kind: &str, object: String, holder: String, release: String) -> Ref
         count: 1,
         release,
     }
+}
+
+/// True when a filter has this action: every classifier nests its actions at a place of its
+/// own, but an action's kind always is an attribute with that text.
+fn uses(filter: &[u8], action: &str) -> bool {
+    let wanted = netlink::put(TCA_ACT_KIND, format!("{action}\0").as_bytes());
+    filter.windows(wanted.len()).any(|piece| piece == wanted)
 }
 
 /// Interface, handle and parent of a `struct tcmsg`.
@@ -249,4 +268,20 @@ pub fn interfaces(socket: &mut Netlink) -> io::Result<BTreeMap<u32, String>> {
             Some((netlink::number(&m.payload, 4)?, name))
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_uses_the_actions_that_it_nests() {
+        let action = netlink::put(1, &netlink::put(TCA_ACT_KIND, b"mirred\0"));
+        let mut filter = netlink::put(TCA_KIND, b"u32\0");
+        filter.extend(netlink::put(2, &netlink::put(7, &action)));
+        assert!(uses(&filter, "mirred"));
+        assert!(!uses(&filter, "gact"));
+        assert!(!uses(&filter, "mirre"));
+        assert!(!uses(&[], "mirred"));
+    }
 }

@@ -98,7 +98,9 @@ fn references(why: &mut Why, live: &Live, kernel: &Kernel<'_>, target: &Target) 
     }
     storage_stage(why, kernel, target, &open_files);
     if open(why) {
-        take(why, "algorithms", crypto::walk(kernel, target));
+        let found = crypto::walk(kernel, target);
+        let found = found.map(|found| users_of_algorithms(kernel, &open_files, found));
+        take(why, "algorithms", found);
     }
     let all = if open(why) {
         sockets::all(kernel, &open_files)
@@ -243,8 +245,38 @@ fn tables(
     }
 }
 
+/// Nothing leads from an algorithm back to its users; the likeliest are named.
+fn users_of_algorithms(
+    kernel: &Kernel<'_>,
+    files: &Files,
+    mut found: Vec<Reference>,
+) -> Vec<Reference> {
+    if found.is_empty() {
+        return found;
+    }
+    let pids: BTreeSet<i32> = sockets::all(kernel, files)
+        .unwrap_or_default()
+        .iter()
+        .filter(|s| s.family == sockets::AF_ALG)
+        .filter_map(|s| files.sockets.get(&s.socket))
+        .flat_map(|file| files.pids(*file))
+        .collect();
+    if !pids.is_empty() {
+        let who: Vec<String> = pids.iter().map(|p| proc::describe(*p, "pid")).collect();
+        let numbers: Vec<String> = pids.iter().map(ToString::to_string).collect();
+        for reference in &mut found {
+            reference.holder = format!("AF_ALG sockets, likely, of {}", who.join(", "));
+            reference.release = format!(
+                "close the sockets, or end who has them: kill {}",
+                numbers.join(" ")
+            );
+        }
+    }
+    found
+}
+
 /// Who has a terminal open.
-fn terminal_users(kernel: &Kernel<'_>, files: &Files, terminal: u64) -> String {
+fn terminal_users(kernel: &Kernel<'_>, files: &Files, terminal: u64) -> (String, Vec<i32>) {
     for file in files.holders.keys() {
         let Ok(private) = kernel.ptr(*file, "file", "private_data") else {
             continue;
@@ -258,10 +290,10 @@ fn terminal_users(kernel: &Kernel<'_>, files: &Files, terminal: u64) -> String {
             && private != 0
             && kernel.ptr(private, "tty_file_private", "tty") == Ok(terminal)
         {
-            return files.who(*file);
+            return (files.who(*file), files.pids(*file));
         }
     }
-    "the other end of it is open".into()
+    ("the other end of it is open".into(), Vec::new())
 }
 
 /// Takes in the files that are mapped, each address space once.

@@ -50,6 +50,13 @@ fn job() -> Job {
             old: 8,
             new: 9,
         }],
+        tasks: Tasks {
+            tasks: 21,
+            stack: 22,
+            signal: 23,
+            thread_head: 24,
+            thread_node: 25,
+        },
     }
 }
 
@@ -92,4 +99,25 @@ fn too_many_calls_are_refused() {
     let mut job = job();
     job.calls = vec![Call::default(); MOST + 1];
     assert_eq!(write(&job, &facts()), Err(Error::TooMuch));
+}
+
+#[test]
+fn the_places_to_fill_in_are_those_the_code_reads() {
+    let (file, at) = template(&job(), &facts()).expect("fits");
+    let word = |place: usize| {
+        u64::from_le_bytes(
+            file[at + place..at + place + 8]
+                .try_into()
+                .expect("8 bytes"),
+        )
+    };
+    assert_eq!((word(place::ADDRESSES), word(place::TARGET)), (1, 0x1000));
+    assert_eq!((word(place::STATE), word(place::REFCNT)), (1, 2));
+    assert_eq!((word(place::FLAGS), word(place::function(0))), (3, 0xabc));
+    // The numbers that stand in rescue.S.
+    assert_eq!((place::IDEM_HASH, place::INIT_TASK), (2192, 2200));
+    assert_eq!((word(2208), word(2216), word(2224)), (21, 22, 23));
+    assert_eq!((word(2232), word(2240)), (24, 25));
+    assert_eq!((place::RCU_LOCK, place::RCU_UNLOCK), (2248, 2256));
+    assert_eq!((place::function(1), place::argument(0, 1)), (248, 184));
 }
