@@ -3,18 +3,22 @@
  * "held", and keeps it until it is killed. Runs in the test VM, linked statically.
  *
  *   open PATH         mmap PATH       flight PATH     socket FAMILY TYPE PROTOCOL
- *   alg TYPE NAME [accept]            ldisc NUMBER
+ *   alg TYPE NAME [accept]            ldisc NUMBER    congestion NAME
+ *   ulp NAME       context FILE-SYSTEM
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <arpa/inet.h>
 #include <linux/if_alg.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int in_flight(int fd)
@@ -73,6 +77,31 @@ static int discipline(int number)
 	return slave;
 }
 
+static int congestion(const char *name)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, strlen(name)))
+		return -1;
+	return fd;
+}
+
+/* Upper layer protocols are for connected sockets. */
+static int upper(const char *name)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	socklen_t length = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) || listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)&address, &length) ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_ULP, name, strlen(name)))
+		return -1;
+	return fd;
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 2 ? argv[1] : "";
@@ -88,6 +117,12 @@ int main(int argc, char **argv)
 		fd = socket(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
 	else if (!strcmp(kind, "alg") && argc > 3)
 		fd = alg(argv[2], argv[3], argc > 4);
+	else if (!strcmp(kind, "congestion"))
+		fd = congestion(argv[2]);
+	else if (!strcmp(kind, "ulp"))
+		fd = upper(argv[2]);
+	else if (!strcmp(kind, "context"))
+		fd = syscall(SYS_fsopen, argv[2], 0);
 	else if (!strcmp(kind, "ldisc"))
 		fd = discipline(atoi(argv[2]));
 	if (fd < 0) {

@@ -264,6 +264,19 @@ fn undefined(o: &mut Object, index: u64) -> Result<(), Error> {
     Err("no undefined symbol".into())
 }
 
+/// Writes a copy of `good` whose `struct module` is larger than it says elsewhere: one that
+/// was built for a kernel with other structures.
+pub fn other_struct(good: &Path, out: &Path) -> Result<(), Error> {
+    let mut object = Object {
+        bytes: fs::read(good).map_err(|e| format!("{}: {e}", good.display()))?,
+    };
+    let header = object.header(object.section(".gnu.linkonce.this_module")?)?;
+    let size = object.get(header + 0x20, 8)? as u64;
+    object.put(header + 0x20, 8, size + 64)?;
+    fs::write(out, &object.bytes)?;
+    Ok(())
+}
+
 /// Writes the broken copies of `good` into a directory, as `NAME.ko`.
 pub fn write_all(good: &Path, dir: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir)?;

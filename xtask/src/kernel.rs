@@ -133,6 +133,17 @@ impl Kernel {
         place.join("Makefile").exists().then_some(place)
     }
 
+    /// The names of the modules of the tree that begin so.
+    pub fn module_names(&self, prefix: &str) -> Vec<String> {
+        let index = fs::read_to_string(self.modules.join("modules.dep")).unwrap_or_default();
+        index
+            .lines()
+            .filter_map(|line| line.split(':').next())
+            .map(module_name)
+            .filter(|name| name.starts_with(prefix))
+            .collect()
+    }
+
     /// The files of these modules and of all that they depend on, from modules.dep;
     /// names with `-` and `_` are the same. A name that is built in gives nothing.
     ///

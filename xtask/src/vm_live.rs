@@ -2,8 +2,10 @@
 //!
 //! Every `guest/live/GROUP/*.sh` is a step, run in the order of the names; a group is one
 //! boot. A step passes when its status is 0. Its first lines may say `# modules: NAME...`
-//! (of the kernel's tree, taken along) and `# programs: PATH...` (of this machine); a step
-//! whose program is missing is skipped, and said to be.
+//! (of the kernel's tree, taken along; `x*` for all that begin so) and `# programs: PATH...`
+//! (of this machine); a step whose program is missing is skipped, and said to be. Lines that
+//! begin with `figure: ` are printed. A line `carry: HEX` is a file that the steps of later
+//! boots find as `/carried.tar.gz`.
 
 use crate::Outcome;
 use crate::kbuild;
@@ -94,58 +96,89 @@ pub fn all(
     let modules = modules(&headers)?;
     let hold = hold()?;
     let mut tallies = Vec::new();
+    let mut carried = None;
     for group in GROUPS {
         let mut scripts = scripts(group.name)?;
         if !only.is_empty() {
             scripts.retain(|s| only.iter().any(|o| *o == s.name || *o == group.name));
         }
         if !scripts.is_empty() {
-            tallies.push(boot(
-                group, &scripts, lkm, kernel, &modules, &hold, verbose,
-            )?);
+            let bench = Bench {
+                lkm,
+                kernel,
+                modules: &modules,
+                hold: &hold,
+                verbose,
+            };
+            tallies.push(boot(group, &scripts, &bench, &mut carried)?);
         }
     }
     Ok(tallies)
 }
 
+/// What every boot gets.
+struct Bench<'a> {
+    lkm: &'a Path,
+    kernel: &'a Kernel,
+    modules: &'a Path,
+    hold: &'a Path,
+    verbose: bool,
+}
+
 fn boot(
     group: &Group,
     scripts: &[Script],
-    lkm: &Path,
-    kernel: &Kernel,
-    modules: &Path,
-    hold: &Path,
-    verbose: bool,
+    bench: &Bench<'_>,
+    carried: &mut Option<PathBuf>,
 ) -> Result<Tally, Error> {
+    let kernel = bench.kernel;
     let mut tally = Tally::new(&format!("live {} {}", group.name, short(&kernel.release)));
     let mut spec = VmSpec::new(kernel.clone());
     spec.cpus = group.cpus;
     spec.timeout = Duration::from_secs(400);
     spec.kmod();
-    spec.program(lkm);
-    spec.program(hold);
+    spec.program(bench.lkm);
+    spec.program(bench.hold);
     let library = std::fs::read_to_string(directory().join("lib.sh"))?;
     spec.files
         .push(("/lib.sh".into(), Source::Text(library, false)));
     let mut known = BTreeSet::new();
-    for entry in std::fs::read_dir(modules)?.flatten() {
+    for entry in std::fs::read_dir(bench.modules)?.flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|e| e == "ko") {
             let name = entry.file_name().to_string_lossy().into_owned();
             spec.files.push((format!("/x/{name}"), Source::Host(path)));
         }
     }
+    if let Some(file) = &*carried {
+        let place = "/carried.tar.gz".to_string();
+        spec.files.push((place, Source::Host(file.clone())));
+    }
     for script in scripts {
+        if script.text.contains("/carried.tar.gz") && carried.is_none() {
+            tally.skip(
+                &script.name,
+                "no step of an earlier boot has handed anything over",
+            );
+            continue;
+        }
         let missing = script.programs.iter().find(|p| find(p).is_none());
         let absent = script
             .modules
             .iter()
-            .find(|m| kernel.module_files(std::slice::from_ref(m)).is_err());
+            .find(|m| !m.ends_with('*') && kernel.module_files(std::slice::from_ref(m)).is_err());
         if let Some(what) = missing.or(absent) {
             tally.skip(&script.name, &format!("{what} is not here"));
             continue;
         }
-        for module in &script.modules {
+        let modules = script
+            .modules
+            .iter()
+            .flat_map(|m| match m.strip_suffix('*') {
+                Some(prefix) => kernel.module_names(prefix),
+                None => vec![m.clone()],
+            });
+        for module in &modules.collect::<Vec<_>>() {
             if !spec.modules.contains(module) {
                 spec.modules.push(module.clone());
             }
@@ -163,8 +196,16 @@ fn boot(
         let answer = result.steps.iter().find(|r| r.name == step.name);
         let wrong = match answer.map(|r| (r.status, r.output.as_str())) {
             Some((Some(0), output)) => {
-                if verbose {
+                if bench.verbose {
                     println!("--- {}\n{output}", step.name);
+                }
+                for line in output.lines() {
+                    if let Some(figure) = line.strip_prefix("figure: ") {
+                        println!("{} {}: {figure}", short(&kernel.release), step.name);
+                    }
+                    if let Some(text) = line.strip_prefix("carry: ") {
+                        *carried = Some(hand_over(text, &kernel.release)?);
+                    }
                 }
                 Vec::new()
             }
@@ -189,6 +230,20 @@ fn boot(
         result.elapsed.as_secs()
     );
     Ok(tally)
+}
+
+/// Keeps what a step hands over to later boots.
+fn hand_over(hex: &str, release: &str) -> Result<PathBuf, Error> {
+    let digits = hex.trim().as_bytes();
+    let bytes = digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair)?, 16).map_err(Error::from))
+        .collect::<Result<Vec<u8>, Error>>()?;
+    let file = crate::kernel::target_directory()
+        .join("vm")
+        .join(format!("carried-{release}.tar.gz"));
+    std::fs::write(&file, bytes)?;
+    Ok(file)
 }
 
 fn lines(head: &str, output: &str) -> Vec<String> {
@@ -274,6 +329,7 @@ fn modules(headers: &Headers) -> Result<PathBuf, Error> {
     }
     kbuild::write_if_changed(&out.join("Kbuild"), kbuild.as_bytes())?;
     kbuild::make(headers, &out, &[], true)?;
+    crate::corrupt::other_struct(&out.join("live-misc.ko"), &out.join("other-struct.ko"))?;
     Ok(out)
 }
 

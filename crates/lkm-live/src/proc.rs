@@ -293,6 +293,17 @@ impl Network {
         }
         format!("ip netns exec {last} {command}")
     }
+
+    /// A command that ends this namespace, as far as what names it here keeps it.
+    pub fn end(&self) -> String {
+        let mut parts = self.path.components().rev();
+        let last = parts.next().map(|c| c.as_os_str().to_string_lossy());
+        if self.path.starts_with("/proc") {
+            let pid = parts.nth(1).map(|c| c.as_os_str().to_string_lossy());
+            return format!("kill {}", pid.unwrap_or_default());
+        }
+        format!("ip netns del {}", last.unwrap_or_default())
+    }
 }
 
 /// Every network namespace that a process is in or that `ip netns` has named; ours first.
@@ -397,6 +408,22 @@ mod tests {
         let m = module_line("a 1 -1 - Unloading 0x0").expect("a module");
         assert_eq!((m.state, m.refcount), ("going", Some(-1)));
         assert_eq!(module_line("short"), None);
+    }
+
+    #[test]
+    fn a_namespace_is_reached_by_its_name_or_by_a_process() {
+        let network = |path: &str, name: &str| Network {
+            inode: 1,
+            path: path.into(),
+            name: name.into(),
+        };
+        assert_eq!(network("/proc/self/ns/net", "").command("tc"), "tc");
+        let named = network("/run/netns/n1", "network namespace n1");
+        assert_eq!(named.command("tc"), "ip netns exec n1 tc");
+        assert_eq!(named.end(), "ip netns del n1");
+        let other = network("/proc/12/ns/net", "the network namespace of pid 12");
+        assert_eq!(other.command("tc"), "nsenter -t 12 -n tc");
+        assert_eq!(other.end(), "kill 12");
     }
 
     #[test]

@@ -97,9 +97,13 @@ fn tracefs() -> io::Result<&'static Path> {
             Ok(_) => return Ok(place),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => {
+                let hint = match e.kind() {
+                    io::ErrorKind::PermissionDenied => ": tracing needs root",
+                    _ => "",
+                };
                 return Err(io::Error::new(
                     e.kind(),
-                    format!("{}: {e}", place.display()),
+                    format!("{}: {e}{hint}", place.display()),
                 ));
             }
         }

@@ -38,6 +38,28 @@ why() {
 	fi
 }
 
+# follow: does what the last `why` advises. What it says behind `release:` is a command, or
+# words that end in one behind a colon; the same command is given once.
+follow() {
+	sed -n 's/^ *release: //p' /tmp/why >/tmp/advice
+	: >/tmp/followed
+	while read -r advice; do
+		command=${advice##*: }
+		grep -qxF -- "$command" /tmp/followed && continue
+		echo "$command" >>/tmp/followed
+		echo "# $command"
+		eval "$command" </dev/null || fail "the advice does not work: $command"
+	done </tmp/advice
+	[ -s /tmp/followed ] || fail "no advice"
+	sleep 0.5
+}
+
+# freed NAME: the advice of the last `why` lets the module be unloaded.
+freed() {
+	follow
+	gone "$1"
+}
+
 # says TEXT: the last output of why or run has it.
 says() {
 	grep -qF -- "$1" /tmp/why || fail "not said: $1"

@@ -48,6 +48,8 @@ pub struct Files {
     pub terminals: BTreeSet<u64>,
     /// Files with character devices: device number by file.
     pub devices: HashMap<u64, (u32, u32)>,
+    /// Files that are no device but say what they are for, by what to add to their name.
+    pub contexts: HashMap<u64, String>,
     /// References to the module by file.
     pub pinning: BTreeMap<u64, u64>,
     /// owner by operations table or device, each read once.
@@ -176,7 +178,12 @@ impl Files {
         } else if Some(operations) == kernel.symbols.kernel("fscontext_fops") && private != 0 {
             // An open file system context (fsopen) has its type.
             let kind = kernel.ptr(private, "fs_context", "fs_type")?;
-            count += u64::from(kernel.ptr(kind, "file_system_type", "owner")? == target.address);
+            if kernel.ptr(kind, "file_system_type", "owner")? == target.address {
+                let name = kernel.string(kernel.ptr(kind, "file_system_type", "name")?)?;
+                self.contexts
+                    .insert(file, format!("fsopen of a {name} file system"));
+                count += 1;
+            }
         }
         let inode = record.ptr("f_inode")?;
         if inode != 0 {
@@ -231,22 +238,30 @@ impl Files {
         self.pinning
             .iter()
             .map(|(file, count)| {
-                let holders = self.holders.get(file).map_or(&[][..], Vec::as_slice);
-                reference(holders, *count, self.devices.get(file).copied())
+                let holders = self.others(*file);
+                let mut found = reference(&holders, *count, self.devices.get(file).copied());
+                if let Some(context) = self.contexts.get(file) {
+                    found.object = format!("{} ({context})", found.object);
+                }
+                found
             })
             .collect()
     }
 
     /// Who has a file, in words.
     pub fn who(&self, file: u64) -> String {
-        let holders = self.holders.get(&file).map_or(&[][..], Vec::as_slice);
-        who(holders)
+        who(&self.others(file))
     }
 
     /// The processes that have a file.
     pub fn pids(&self, file: u64) -> Vec<i32> {
-        let holders = self.holders.get(&file).map_or(&[][..], Vec::as_slice);
-        pids(holders)
+        pids(&self.others(file))
+    }
+
+    /// Who has a file besides this process: what it has inherited goes with it.
+    fn others(&self, file: u64) -> Vec<Holder> {
+        let all = self.holders.get(&file).map_or(&[][..], Vec::as_slice);
+        others(all, std::process::id())
     }
 }
 
@@ -261,6 +276,17 @@ fn table(kernel: &Kernel<'_>, files: u64) -> Result<Vec<(u64, u64)>, Trouble> {
         .chunks_exact(8)
         .map(|b| b.try_into().map_or(0, u64::from_ne_bytes));
     Ok((0..).zip(words).filter(|(_, file)| *file != 0).collect())
+}
+
+/// Holders without a process, unless there is no other.
+fn others(all: &[Holder], pid: u32) -> Vec<Holder> {
+    let own = i32::try_from(pid).unwrap_or(0);
+    let rest: Vec<Holder> = all
+        .iter()
+        .filter(|h| !matches!(h, Holder::Descriptor(pid, _) if *pid == own))
+        .cloned()
+        .collect();
+    if rest.is_empty() { all.to_vec() } else { rest }
 }
 
 fn pids(holders: &[Holder]) -> Vec<i32> {
@@ -347,4 +373,17 @@ fn device_name(major: u32, minor: u32) -> String {
             Some(format!("/dev/{name}"))
         })
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_named_only_when_it_is_the_only_one() {
+        let own = Holder::Descriptor(7, 3);
+        let other = Holder::Descriptor(8, 3);
+        assert_eq!(others(&[own.clone(), other.clone()], 7), vec![other]);
+        assert_eq!(others(std::slice::from_ref(&own), 7), vec![own]);
+    }
 }

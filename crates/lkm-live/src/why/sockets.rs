@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use lkm_judge::why::Reference;
 
 use super::files::{Files, Holder};
+use crate::proc::{self, Network};
 use crate::target::Target;
 use crate::walk::{Kernel, Trouble};
 
@@ -95,7 +96,7 @@ pub fn kernel_sockets(
     if protocols.is_empty() {
         return Ok(Vec::new());
     }
-    let own = own_namespace(kernel);
+    let places = Places::new(kernel);
     let mut found = Vec::new();
     for namespace in kernel.list(kernel.symbol("net_namespace_list")?, "net", "list")? {
         for protocol in &protocols {
@@ -110,16 +111,12 @@ pub fn kernel_sockets(
             let name = kernel
                 .memory
                 .text(kernel.at(*protocol, "proto", "name")?, 32)?;
-            let place = if Some(namespace) == own {
-                ""
-            } else {
-                " in another network namespace"
-            };
+            let (place, end) = places.of(kernel, namespace);
             let object = format!("{rest} {name} socket{place}");
             let each = 1 + u64::from(operations_too(kernel, target, *protocol)?);
             found.push(Reference {
                 kind: "socket".into(),
-                release: release(&object, &[]),
+                release: kept(&end),
                 object,
                 holder: "the kernel itself (no process has it)".into(),
                 count: rest * each,
@@ -191,7 +188,7 @@ pub fn references(
     let mut lines: BTreeMap<(String, String, Vec<i32>), u64> = BTreeMap::new();
     let mut parents = BTreeSet::new();
     let known: BTreeSet<u64> = sockets.iter().map(|s| s.sock).collect();
-    let own = own_namespace(kernel);
+    let places = Places::new(kernel);
     for socket in sockets {
         let count = match counter.count(socket, &mut parents) {
             Ok(count) => count,
@@ -202,11 +199,7 @@ pub fn references(
             continue;
         }
         let name = counter.name(socket).unwrap_or_default();
-        let place = if Some(socket.namespace) == own {
-            ""
-        } else {
-            " in another network namespace"
-        };
+        let (place, _) = places.of(kernel, socket.namespace);
         let object = format!("{name}{place}");
         let (holder, pids) = match files.sockets.get(&socket.socket) {
             Some(file) => (files.who(*file), files.pids(*file)),
@@ -228,7 +221,11 @@ pub fn references(
         .into_iter()
         .map(|((object, holder, pids), count)| Reference {
             kind: "socket".into(),
-            release: release(&object, &pids),
+            release: if pids.is_empty() {
+                kept("")
+            } else {
+                release(&pids)
+            },
             object,
             holder,
             count,
@@ -236,14 +233,16 @@ pub fn references(
         .collect())
 }
 
-fn release(object: &str, pids: &[i32]) -> String {
-    if pids.is_empty() {
-        return if object.contains("another network namespace") {
-            "the kernel keeps it as long as the namespace exists: delete the namespace".into()
-        } else {
-            "none: the kernel keeps it as long as the module is loaded".into()
-        };
+/// How a socket of the kernel's own goes: with its namespace, by this command, or never.
+fn kept(end: &str) -> String {
+    if end.is_empty() {
+        "none: the kernel keeps it as long as the module is loaded".into()
+    } else {
+        format!("the kernel keeps it as long as the namespace exists: {end}")
     }
+}
+
+fn release(pids: &[i32]) -> String {
     let pids = pids
         .iter()
         .map(ToString::to_string)
@@ -252,9 +251,66 @@ fn release(object: &str, pids: &[i32]) -> String {
     format!("close it, or end it: kill {pids}")
 }
 
-/// The namespace of the kernel's first process, which is almost always ours.
-fn own_namespace(kernel: &Kernel<'_>) -> Option<u64> {
-    kernel.symbols.kernel("init_net")
+/// Network namespaces as user space knows them.
+struct Places {
+    own: Option<u64>,
+    networks: std::cell::OnceCell<Vec<Network>>,
+}
+
+impl Places {
+    /// The namespace of the kernel's first process is almost always ours.
+    fn new(kernel: &Kernel<'_>) -> Places {
+        Places {
+            own: kernel.symbols.kernel("init_net"),
+            networks: std::cell::OnceCell::new(),
+        }
+    }
+
+    /// What to add to a name for a thing in a `struct net`, and the command that ends it.
+    fn of(&self, kernel: &Kernel<'_>, namespace: u64) -> (String, String) {
+        if Some(namespace) == self.own {
+            return (String::new(), String::new());
+        }
+        let number = kernel.u32(namespace, "net", "ns.inum").unwrap_or(0);
+        // Looked for only when there is a namespace to name.
+        let networks = self.networks.get_or_init(proc::networks);
+        match networks.iter().find(|n| n.inode == u64::from(number)) {
+            Some(network) if !network.name.is_empty() => {
+                (format!(" in {}", network.name), network.end())
+            }
+            _ => (
+                " in another network namespace".into(),
+                "end what keeps the namespace".into(),
+            ),
+        }
+    }
+}
+
+/// The congestion control that new TCP sockets get is pinned by each network namespace.
+///
+/// # Errors
+/// When a list cannot be walked.
+pub fn default_congestion(kernel: &Kernel<'_>, target: &Target) -> Result<Vec<Reference>, Trouble> {
+    let places = Places::new(kernel);
+    let mut found = Vec::new();
+    for namespace in kernel.list(kernel.symbol("net_namespace_list")?, "net", "list")? {
+        let operations = kernel.ptr(namespace, "net", "ipv4.tcp_congestion_control")?;
+        if operations == 0
+            || kernel.ptr(operations, "tcp_congestion_ops", "owner")? != target.address
+        {
+            continue;
+        }
+        let (place, _) = places.of(kernel, namespace);
+        found.push(Reference {
+            kind: "tcp".into(),
+            object: format!("sysctl net.ipv4.tcp_congestion_control{place}"),
+            holder: "new TCP sockets".into(),
+            count: 1,
+            release: "choose another one: echo cubic >/proc/sys/net/ipv4/tcp_congestion_control"
+                .into(),
+        });
+    }
+    Ok(found)
 }
 
 /// Counts what one socket pins.

@@ -127,6 +127,10 @@ fn references(why: &mut Why, live: &Live, kernel: &Kernel<'_>, target: &Target) 
                 );
             }
             if open(why) {
+                let found = sockets::default_congestion(kernel, target);
+                take(why, "the default congestion control", found);
+            }
+            if open(why) {
                 let before: BTreeSet<u64> = open_files.pinning.keys().copied().collect();
                 let result = sockets::in_flight(kernel, target, &mut open_files);
                 take(

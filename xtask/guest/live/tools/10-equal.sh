@@ -114,7 +114,7 @@ play() {
 
 play /sbin /tmp/steps >/tmp/theirs
 play /ours /tmp/steps >/tmp/mine
-echo "$(grep -c '^= ' /tmp/mine) steps that can be undone"
+echo "figure: $(grep -c '^= ' /tmp/mine) steps that can be undone, each with both"
 diff -a /tmp/theirs /tmp/mine >/tmp/difference && echo equal
 
 # What cannot be undone: each step with both in turn.

@@ -8,8 +8,11 @@ says "stuck loading"
 says "vms_init+"
 says "lkm unload --force live_vms"
 run 1 lkm unload live_vms
-run 0 lkm unload --force live_vms
+run 0 lkm unload --force --dry-run live_vms
 says "dry run"
+run 1 lkm unload --force live_vms
+says "nobody can be asked here"
+says "--yes"
 grep -q '^live_vms ' /proc/modules || fail "a dry run changed it"
 run 1 lkm unload --force live_vms --yes --cleanup 'no_such_function(*vms_dev)'
 says "there is no function no_such_function"

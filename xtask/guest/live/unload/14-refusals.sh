@@ -23,4 +23,6 @@ insmod /x/live-leak.ko || fail insmod
 sed 's/vermagic=[0-9]/vermagic=9/' </x/live-misc.ko >/tmp/other.ko
 run 1 lkm unload --force --yes live_leak --like /tmp/other.ko
 says "the facts about this kernel disagree"
+run 1 lkm unload --force --yes live_leak --like /x/other-struct.ko
+says "struct module has"
 run 0 lkm unload --force --yes live_leak

@@ -6,3 +6,4 @@ dmesg | lkm explain - >/tmp/why
 cat /tmp/why
 says "live_exit_oops"
 says "exit"
+says "wedged-module"

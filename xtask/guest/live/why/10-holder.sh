@@ -2,5 +2,4 @@
 insmod /x/chain-base.ko && insmod /x/chain-middle.ko || fail insmod
 why chain_base 1 1
 says "held by module chain_middle"
-gone chain_middle
-gone chain_base
+freed chain_base

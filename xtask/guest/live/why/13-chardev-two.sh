@@ -5,5 +5,4 @@ hold open /dev/cpu/0/msr
 why msr 2 2
 says "2 × file: /dev/cpu/0/msr"
 says "pid $HELD (hold)"
-drop
-gone msr
+freed msr

@@ -4,5 +4,4 @@ hold mmap /dev/live_misc
 why live_misc 1 1
 says "1 × mapping: /dev/live_misc"
 says "pid $HELD (hold), mapped"
-drop
-gone live_misc
+freed live_misc

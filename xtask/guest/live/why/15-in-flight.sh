@@ -4,5 +4,4 @@ hold flight /dev/live_misc
 why live_misc 1 1
 says "1 × in-flight: /dev/live_misc"
 says "unix socket of pid $HELD (hold)"
-drop
-gone live_misc
+freed live_misc

@@ -6,5 +6,4 @@ mkswap /dev/zram0 >/dev/null && swapon /dev/zram0 || fail swapon
 COUNT=$(cat /sys/module/zram/refcnt)
 why zram "$COUNT" "$COUNT"
 says "swapoff /dev/zram0"
-swapoff /dev/zram0
-gone zram
+freed zram

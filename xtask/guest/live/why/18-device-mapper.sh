@@ -10,8 +10,8 @@ says "target linear"
 says "dmsetup remove l1"
 why loop 2 2
 says "/dev/dm-0, built on it"
-dmsetup remove l1 --noudevsync
-losetup -d /dev/loop0
-sleep 0.3
-gone loop
+why dm_mod 2 2
+follow
+why loop 1 1
+freed loop
 gone dm_mod

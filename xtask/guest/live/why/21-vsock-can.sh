@@ -4,13 +4,11 @@ modprobe vsock && modprobe can-raw || fail modprobe
 hold socket 40 1 0
 why vsock 2 2
 says "pid $HELD (hold)"
-drop
-gone vsock
+freed vsock
 hold socket 29 3 1
-why can_raw 1 1
-says "pid $HELD (hold)"
 why can 1 1
 says "held by module can_raw"
-drop
-gone can_raw
+why can_raw 1 1
+says "pid $HELD (hold)"
+freed can_raw
 gone can

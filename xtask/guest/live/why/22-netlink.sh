@@ -4,5 +4,4 @@ hold socket 16 3 27
 why live_netlink 1 1
 says "netlink socket, protocol 27"
 says "pid $HELD (hold)"
-drop
-gone live_netlink
+freed live_netlink

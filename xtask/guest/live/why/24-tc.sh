@@ -8,19 +8,25 @@ modprobe dummy numdummies=0 || fail modprobe
 why sch_htb 1 1
 says "qdisc htb 1:"
 says "interface d1"
-why cls_u32 1 1
-says "filter u32"
 why act_mirred 1 1
 says "action mirred"
+why cls_u32 1 1
+says "filter u32"
+freed cls_u32
+sleep 1
+gone act_mirred
+/bin/tc filter add dev d1 parent 1: protocol ip u32 match u32 0 0 action mirred egress redirect dev lo || fail tc
+why act_mirred 1 1
+follow
+sleep 1
+gone act_mirred
 /bin/ip netns add n2
 /bin/ip -n n2 link add d2 type dummy
 /bin/ip netns exec n2 /bin/tc qdisc add dev d2 root handle 7: htb || fail tc
 why sch_htb 2 2
 says "network namespace n2"
+freed sch_htb
 /bin/ip netns del n2
-/bin/tc qdisc del dev d1 root
 /bin/ip link del d1
 sleep 1
-gone cls_u32
-gone sch_htb
 gone dummy

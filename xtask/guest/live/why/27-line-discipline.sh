@@ -5,5 +5,4 @@ hold ldisc 13
 why n_hdlc 1 1
 says "line discipline 13"
 says "pid $HELD (hold)"
-drop
-gone n_hdlc
+freed n_hdlc

@@ -5,5 +5,4 @@ hold open /dev/snd/pcmC0D0p
 why snd_dummy 1 1
 says "/dev/snd/pcmC0D0p"
 says "pid $HELD (hold)"
-drop
-gone snd_dummy
+freed snd_dummy

@@ -12,6 +12,7 @@ insmod /x/live-unpinned.ko || fail insmod
 why live_unpinned 0 0
 says "irq 7 (live_unpinned)"
 says "timer live_unpinned_timer → live_unpinned_tick"
+says "timer live_unpinned_hrtimer → live_unpinned_alarm"
 says "notifier reboot_notifier_list: live_unpinned_nb → live_unpinned_reboot"
 gone live_unpinned
 /bin/ip link del br0
