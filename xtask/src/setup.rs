@@ -48,6 +48,46 @@ const NEEDS: &[Need] = &[
         there: || on_path("kmod"),
     },
     Need {
+        package: "e2fsprogs",
+        what: "mke2fs, for file systems in the guest",
+        there: || anywhere("mke2fs"),
+    },
+    Need {
+        package: "iproute2",
+        what: "ip and tc, for the guest",
+        there: || anywhere("ip") && anywhere("tc"),
+    },
+    Need {
+        package: "nftables",
+        what: "nft, for the guest",
+        there: || anywhere("nft"),
+    },
+    Need {
+        package: "iptables",
+        what: "iptables in both forms, for the guest",
+        there: || anywhere("xtables-legacy-multi") && anywhere("xtables-nft-multi"),
+    },
+    Need {
+        package: "dmsetup",
+        what: "dmsetup, for the guest",
+        there: || anywhere("dmsetup"),
+    },
+    Need {
+        package: "mdadm",
+        what: "mdadm, for the guest",
+        there: || anywhere("mdadm"),
+    },
+    Need {
+        package: "strace",
+        what: "strace, to see in the guest what is read",
+        there: || anywhere("strace"),
+    },
+    Need {
+        package: "bsdutils",
+        what: "script, for a terminal in the guest",
+        there: || anywhere("script"),
+    },
+    Need {
         package: "libelf-dev",
         what: "libelf's headers, for kbuild",
         there: || Path::new("/usr/include/gelf.h").exists(),
@@ -57,6 +97,13 @@ const NEEDS: &[Need] = &[
 fn on_path(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
+/// True for a program of the system, whether or not its directory is in the path.
+fn anywhere(program: &str) -> bool {
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|d| Path::new(d).join(program).is_file())
 }
 
 fn is_root() -> bool {

@@ -214,8 +214,8 @@ fn on_a_real_kernel() -> Tally {
     })
 }
 
-/// `why`, `trace` and `unload` on the installed kernel, and on any newer one that has been
-/// unpacked beside the build.
+/// `why`, `trace`, `unload` and the six tools on the installed kernel, and on a newer one, which
+/// is fetched and unpacked beside the build when that is possible.
 fn live(lkm: &Path) -> Vec<Tally> {
     if let Some(missing) = crate::vm::missing() {
         let mut tally = Tally::new("live");
@@ -224,14 +224,21 @@ fn live(lkm: &Path) -> Vec<Tally> {
     }
     let mut groups = Vec::new();
     for series in ["", "6.12"] {
-        let Ok(kernel) = crate::kernel::Kernel::find(series) else {
-            let mut tally = Tally::new("live");
-            tally.skip(
-                series,
-                &format!("cargo xtask vm --fetch {series} unpacks that kernel"),
-            );
-            groups.push(tally);
-            continue;
+        let mut found = crate::kernel::Kernel::find(series);
+        // A kernel without headers is of no use here: the modules are built against them.
+        if !series.is_empty() && !found.as_ref().is_ok_and(|k| k.headers().is_some()) {
+            println!("fetching a kernel {series} (once)");
+            found = crate::kernel::Kernel::fetch(series);
+        }
+        let kernel = match found {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                let mut tally = Tally::new("live");
+                let way = format!("{error}; cargo xtask vm --fetch {series} unpacks that kernel");
+                tally.skip(series, &way);
+                groups.push(tally);
+                continue;
+            }
         };
         match crate::vm_live::all(lkm, &kernel, &[], false) {
             Ok(tallies) => groups.extend(tallies),

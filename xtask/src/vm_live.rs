@@ -194,7 +194,7 @@ fn boot(
     let result = vm::run(&spec)?;
     for step in &spec.steps {
         let answer = result.steps.iter().find(|r| r.name == step.name);
-        let wrong = match answer.map(|r| (r.status, r.output.as_str())) {
+        let mut wrong = match answer.map(|r| (r.status, r.output.as_str())) {
             Some((Some(0), output)) => {
                 if bench.verbose {
                     println!("--- {}\n{output}", step.name);
@@ -213,6 +213,9 @@ fn boot(
             Some((None, output)) => lines("the guest ended in it", output),
             None => vec!["not reached".to_string()],
         };
+        if let Some(answer) = answer {
+            wrong.extend(answer.output.lines().filter_map(shape));
+        }
         tally.add(&step.name, &wrong);
     }
     if result.end != End::Done {
@@ -230,6 +233,48 @@ fn boot(
         result.elapsed.as_secs()
     );
     Ok(tally)
+}
+
+/// What is wrong with a line `shape NAME: OBJECT`: fields that docs/json.md does not list under
+/// that heading, or lists and that are missing; so for the objects in its lists.
+fn shape(line: &str) -> Option<String> {
+    let (name, text) = line.strip_prefix("shape ")?.split_once(": ")?;
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
+        return Some(format!("no JSON: {line}"));
+    };
+    differs(name, &value)
+}
+
+fn differs(heading: &str, value: &serde_json::Value) -> Option<String> {
+    let page = include_str!("../../docs/json.md");
+    let part = page.split(&format!("\n## {heading}\n")).nth(1)?;
+    let part = part.split("\n## ").next()?;
+    let listed: BTreeSet<&str> = part
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let Some(object) = value.as_object() else {
+        return Some(format!("{heading} is no object"));
+    };
+    let fields: BTreeSet<&str> = object.keys().map(String::as_str).collect();
+    if fields != listed {
+        return Some(format!(
+            "{heading} has {fields:?}, docs/json.md lists {listed:?}"
+        ));
+    }
+    let inner = [
+        ("refs", "Reference"),
+        ("not_pinned", "Loss"),
+        ("leftovers", "Loss"),
+    ];
+    let lists = inner.iter().flat_map(|(field, heading)| {
+        let list = object.get(*field).and_then(|l| l.as_array());
+        list.into_iter()
+            .flatten()
+            .filter_map(|v| differs(heading, v))
+    });
+    let why = object.get("why").filter(|w| !w.is_null());
+    lists.chain(why.and_then(|w| differs("Why", w))).next()
 }
 
 /// Keeps what a step hands over to later boots.
@@ -347,5 +392,25 @@ fn hold() -> Result<PathBuf, Error> {
         Ok(out)
     } else {
         Err(format!("gcc: {status}").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_has_the_documented_fields_and_no_others() {
+        let good = r#"{"kind":"a","object":"b","effect":"c","fatal":true}"#;
+        assert_eq!(shape(&format!("shape Loss: {good}")), None);
+        assert_eq!(shape("other line"), None);
+        for bad in [
+            r#"{"kind":"a","object":"b","effect":"c"}"#,
+            r#"{"kind":"a","object":"b","effect":"c","fatal":true,"more":1}"#,
+            "[]",
+            "text",
+        ] {
+            assert!(shape(&format!("shape Loss: {bad}")).is_some(), "{bad}");
+        }
     }
 }

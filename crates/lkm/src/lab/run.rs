@@ -193,7 +193,8 @@ impl Lab<'_> {
                     None => ("ESRCH".into(), Vec::new()),
                 }
             }
-            Step::Why(name) => match tell::why(cx, name) {
+            Step::Why(name, json) => match tell::why(cx, name) {
+                Ok(Some(why)) if *json => ("0".into(), vec![why.json()]),
                 Ok(Some(why)) => ("0".into(), lines(&why.to_string())),
                 _ => ("ENOENT".into(), Vec::new()),
             },
@@ -325,12 +326,16 @@ impl Lab<'_> {
                 };
                 ("write", Box::new(body))
             }
-            Step::Force(name) => {
+            Step::Force(name, json) => {
                 tool = true;
-                let name = name.clone();
+                let (name, json) = (name.clone(), *json);
                 let body = move |cx: &mut Cx| -> R<i64> {
                     let answer = super::force::unload(cx, &name)?;
-                    sink.borrow_mut().extend(lines(&answer.to_string()));
+                    let told = match json {
+                        true => vec![answer.json()],
+                        false => lines(&answer.to_string()),
+                    };
+                    sink.borrow_mut().extend(told);
                     Ok(i64::from(answer.status()))
                 };
                 ("unload", Box::new(body))

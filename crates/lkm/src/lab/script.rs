@@ -63,9 +63,9 @@ pub(crate) enum Step {
         signal: u32,
     },
     /// Who keeps a module loaded.
-    Why(String),
+    Why(String, bool),
     /// Frees a module that cannot be unloaded.
-    Force(String),
+    Force(String, bool),
     /// Shows a sysctl, or sets it.
     Sysctl {
         name: String,
@@ -381,7 +381,10 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
         "cat" => Ok(Step::Cat(one("PATH")?)),
         "ls" => Ok(Step::Ls(one("PATH")?)),
         "lsof" => Ok(Step::Lsof(one("PID|NAME")?)),
-        "why" => Ok(Step::Why(one("MODULE")?)),
+        "why" => match rest {
+            [json, module] if json == "--json" => Ok(Step::Why(module.clone(), true)),
+            _ => Ok(Step::Why(one("[--json] MODULE")?, false)),
+        },
         "reap" => match one("delay|soon|now|reuse")?.as_str() {
             "delay" => Ok(Step::Reap(Reap::Delay)),
             "soon" => Ok(Step::Reap(Reap::Soon)),
@@ -395,8 +398,11 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
             _ => Err("trace on|off".into()),
         },
         "unload" => match rest {
-            [force, module] if force == "--force" => Ok(Step::Force(module.clone())),
-            _ => Err("unload --force MODULE".into()),
+            [force, module] if force == "--force" => Ok(Step::Force(module.clone(), false)),
+            [force, json, module] if force == "--force" && json == "--json" => {
+                Ok(Step::Force(module.clone(), true))
+            }
+            _ => Err("unload --force [--json] MODULE".into()),
         },
         "kill" => match rest {
             [who] => Ok(Step::Kill {

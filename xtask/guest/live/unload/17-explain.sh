@@ -5,5 +5,6 @@ insmod /x/live-exit-oops.ko fixed=0 || fail insmod
 dmesg | lkm explain - >/tmp/why
 cat /tmp/why
 says "live_exit_oops"
-says "exit"
-says "wedged-module"
+says "live_exit_oops, GOING (Unloading)"
+says "Cause [oops]"
+says "it happened inside exit"
