@@ -143,9 +143,10 @@ pub struct Stack {
     pub text: String,
 }
 
-/// The kernel stacks of all threads; empty without privilege.
-pub fn stacks() -> Vec<Stack> {
+/// The kernel stacks of threads, those that are `wanted`; none without privilege.
+pub fn stacks(wanted: impl Fn(&str) -> bool) -> Option<Vec<Stack>> {
     let mut found = Vec::new();
+    let mut readable = false;
     for pid in processes() {
         for tid in names(format!("/proc/{pid}/task"))
             .iter()
@@ -155,6 +156,10 @@ pub fn stacks() -> Vec<Stack> {
             let Ok(text) = fs::read_to_string(format!("{base}/stack")) else {
                 continue;
             };
+            readable = true;
+            if !wanted(&text) {
+                continue;
+            }
             let stat = line(format!("{base}/stat")).unwrap_or_default();
             let state = stat
                 .rsplit_once(") ")
@@ -169,7 +174,7 @@ pub fn stacks() -> Vec<Stack> {
             });
         }
     }
-    found
+    readable.then_some(found)
 }
 
 /// A line of a mountinfo file.

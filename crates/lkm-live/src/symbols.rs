@@ -59,6 +59,15 @@ impl Symbols {
     pub fn read(mut text: impl BufRead, wanted: &Wanted<'_>) -> io::Result<Symbols> {
         let names: std::collections::HashSet<&[u8]> =
             wanted.names.iter().map(|n| n.as_bytes()).collect();
+        // Almost no line is wanted: first letter and length tell that without hashing.
+        let mut lengths = [0u128; 256];
+        for name in names.iter().filter(|n| !n.is_empty()) {
+            lengths[usize::from(name[0])] |= 1 << name.len().min(127);
+        }
+        let named = |name: &[u8]| {
+            let first = name.first().map_or(0, |b| lengths[usize::from(*b)]);
+            first >> name.len().min(127) & 1 == 1 && names.contains(name)
+        };
         let mut found = Symbols {
             hidden: true,
             ..Symbols::default()
@@ -82,7 +91,7 @@ impl Symbols {
                         name: text(name),
                     });
                 }
-                if names.contains(name) {
+                if named(name) {
                     found.others.insert(text(name), (text(module), address));
                 }
                 if wanted.everything {
@@ -95,7 +104,7 @@ impl Symbols {
                 }
                 continue;
             }
-            if names.contains(name) {
+            if named(name) {
                 found
                     .kernel
                     .entry(text(name))
@@ -186,8 +195,12 @@ fn cover(sorted: &[Symbol], address: u64) -> Option<String> {
 fn parse(line: &[u8]) -> Option<(u64, u8, &[u8], &[u8])> {
     let mut address: u64 = 0;
     let mut at = 0;
-    while let Some(digit) = line.get(at).and_then(|b| (*b as char).to_digit(16)) {
-        address = address.checked_mul(16)? + u64::from(digit);
+    while let Some(digit) = line.get(at).and_then(|b| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'a'..=b'f' => Some(b - b'a' + 10),
+        _ => None,
+    }) {
+        address = address.checked_mul(16)? | u64::from(digit);
         at += 1;
     }
     if at == 0 || line.get(at) != Some(&b' ') || line.get(at + 2) != Some(&b' ') {

@@ -65,17 +65,28 @@ pub struct Record<'a> {
     name: &'static str,
     /// Where it is.
     pub address: u64,
+    /// The offset of the first byte that was copied.
+    first: u64,
     bytes: Vec<u8>,
 }
 
 impl Record<'_> {
     /// `N` bytes of a member.
     fn get<const N: usize>(&self, member: &'static str) -> Result<[u8; N], Trouble> {
-        let at = usize::try_from(self.types.offset(self.name, member)?).unwrap_or(usize::MAX);
+        let at = self.place(member)?;
         self.bytes
             .get(at..at.saturating_add(N))
             .and_then(|b| b.try_into().ok())
             .ok_or_else(|| Trouble::Type(format!("{}.{member} inside it", self.name)))
+    }
+
+    /// Where a member is in the copy; nowhere when it was not copied.
+    fn place(&self, member: &'static str) -> Result<usize, Trouble> {
+        let offset = self.types.offset(self.name, member)?;
+        let at = offset.checked_sub(self.first);
+        Ok(at
+            .and_then(|at| usize::try_from(at).ok())
+            .unwrap_or(usize::MAX))
     }
 
     /// A pointer, or another word of 64 bits.
@@ -95,7 +106,7 @@ impl Record<'_> {
 
     /// An array of characters, up to its terminator.
     pub fn text(&self, member: &'static str, room: usize) -> Result<String, Trouble> {
-        let at = usize::try_from(self.types.offset(self.name, member)?).unwrap_or(usize::MAX);
+        let at = self.place(member)?;
         let bytes = self.bytes.get(at..).unwrap_or(&[]);
         let bytes = &bytes[..bytes.len().min(room)];
         let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
@@ -131,6 +142,33 @@ impl<'a> Kernel<'a> {
             types: self.types,
             name,
             address,
+            first: 0,
+            bytes,
+        })
+    }
+
+    /// Copies the part of a large structure that has these members, each a word at most.
+    pub fn part(
+        &self,
+        name: &'static str,
+        address: u64,
+        members: &[&'static str],
+    ) -> Result<Record<'a>, Trouble> {
+        let mut first = u64::MAX;
+        let mut last = 0;
+        for member in members {
+            let offset = self.types.offset(name, member)?;
+            (first, last) = (first.min(offset), last.max(offset));
+        }
+        let first = first.min(last);
+        let size = usize::try_from(last - first + 8).unwrap_or(0);
+        let mut bytes = vec![0; size.min(1 << 16)];
+        self.memory.read(address.wrapping_add(first), &mut bytes)?;
+        Ok(Record {
+            types: self.types,
+            name,
+            address,
+            first,
             bytes,
         })
     }

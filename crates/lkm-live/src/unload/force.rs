@@ -15,7 +15,7 @@ use crate::scan;
 use crate::sys;
 use crate::target::{STATES, Target};
 use crate::walk::{Kernel, Trouble};
-use crate::why::{Live, files};
+use crate::why::{Live, files, state};
 
 /// Symbols that only a forced unload needs.
 const NAMES: &[&str] = &[
@@ -123,7 +123,8 @@ fn plan(found: &Why, options: &Options, report: &mut Unload) -> Result<Plan, Str
     if target.state > 2 {
         return Err(format!("its state is {state}: it is not set up yet, wait"));
     }
-    let stacks = proc::stacks();
+    let stacks = proc::stacks(|text| state::concerns(name, text) || preflight::on_lock(text))
+        .unwrap_or_default();
     preflight::users(report, found, &stacks);
     let kernel = live.kernel();
     let tasks = files::tasks(&kernel).map_err(said)?;
@@ -148,7 +149,11 @@ fn plan(found: &Why, options: &Options, report: &mut Unload) -> Result<Plan, Str
         facts.exit
     ));
     let calls = resolve(&cleanups, &live, name, report)?;
-    let stack_pages: Vec<u64> = tasks.iter().map(|t| t.stack).collect();
+    let stack_pages = tasks
+        .iter()
+        .map(|t| kernel.ptr(t.address, "task_struct", "stack"))
+        .collect::<Result<Vec<u64>, _>>()
+        .map_err(said)?;
     let repairs: Vec<Repair> = match target.state {
         1 => scan::dead_loads(&kernel, &stack_pages)
             .map_err(said)?

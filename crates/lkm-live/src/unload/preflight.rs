@@ -92,7 +92,7 @@ pub fn users(report: &mut Unload, why: &Why, stacks: &[Stack]) {
 pub fn locks(report: &mut Unload, kernel: &Kernel<'_>, stacks: &[Stack], held: &[Held]) {
     let waiting: Vec<&Stack> = stacks
         .iter()
-        .filter(|s| s.state == 'D' && on_lock(s))
+        .filter(|s| s.state == 'D' && on_lock(&s.text))
         .collect();
     if waiting.is_empty() && held.is_empty() {
         return;
@@ -110,7 +110,7 @@ pub fn locks(report: &mut Unload, kernel: &Kernel<'_>, stacks: &[Stack], held: &
             lock.name
         ));
     }
-    let again = proc::stacks();
+    let again = proc::stacks(on_lock).unwrap_or_default();
     for stack in waiting {
         if again
             .iter()
@@ -130,10 +130,11 @@ pub fn locks(report: &mut Unload, kernel: &Kernel<'_>, stacks: &[Stack], held: &
     }
 }
 
-fn on_lock(stack: &Stack) -> bool {
+/// A kernel stack of a task that waits for a lock.
+pub fn on_lock(stack: &str) -> bool {
     ["__mutex_lock", "rwsem_down", "__down", "__ww_mutex_lock"]
         .iter()
-        .any(|name| stack.text.lines().take(4).any(|line| line.contains(name)))
+        .any(|name| stack.lines().take(4).any(|line| line.contains(name)))
 }
 
 /// Dangers that do not forbid it.

@@ -29,8 +29,6 @@ pub struct Task {
     pub files: u64,
     /// Its `struct mm_struct`, 0 for kernel threads.
     pub mm: u64,
-    /// Its kernel stack.
-    pub stack: u64,
     /// Its `struct task_struct`.
     pub address: u64,
 }
@@ -56,6 +54,9 @@ pub struct Files {
     owners: HashMap<u64, u64>,
 }
 
+/// What is read of a task.
+const TASK: &[&str] = &["pid", "files", "mm", "signal", "thread_node"];
+
 /// All tasks: the leaders of thread groups, and threads that have a file table of their own.
 ///
 /// # Errors
@@ -65,12 +66,11 @@ pub fn tasks(kernel: &Kernel<'_>) -> Result<Vec<Task>, Trouble> {
     let mut found = Vec::new();
     let head = kernel.at(first, "task_struct", "tasks")?;
     for leader in kernel.list(head, "task_struct", "tasks")? {
-        let record = kernel.record("task_struct", leader)?;
+        let record = kernel.part("task_struct", leader, TASK)?;
         let task = Task {
             pid: record.u32("pid")? as i32,
             files: record.ptr("files")?,
             mm: record.ptr("mm")?,
-            stack: record.ptr("stack")?,
             address: leader,
         };
         found.push(task);
@@ -86,7 +86,6 @@ pub fn tasks(kernel: &Kernel<'_>) -> Result<Vec<Task>, Trouble> {
                     pid: kernel.u32(thread, "task_struct", "pid")? as i32,
                     files: kernel.ptr(thread, "task_struct", "files")?,
                     mm: task.mm,
-                    stack: kernel.ptr(thread, "task_struct", "stack")?,
                     address: thread,
                 });
             }

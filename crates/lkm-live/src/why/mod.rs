@@ -170,7 +170,7 @@ fn look(name: &str) -> io::Result<Option<Why>> {
             .push("this kernel cannot unload modules (CONFIG_MODULE_UNLOAD is off)".into());
     }
     holders(&mut why, &module);
-    let (stacks, log) = state::evidence();
+    let (stacks, log) = state::evidence(name, module.state);
     let stuck = state::explain(&mut why, stacks.as_deref(), &log);
     if module.permanent {
         permanent(&mut why);

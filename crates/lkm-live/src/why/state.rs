@@ -109,10 +109,23 @@ pub fn explain(why: &mut Why, stacks: Option<&[Stack]>, log: &[String]) -> bool 
     true
 }
 
-/// The kernel log and all stacks, as far as this process may see them.
-pub fn evidence() -> (Option<Vec<Stack>>, Vec<String>) {
-    let stacks = proc::stacks();
-    ((!stacks.is_empty()).then_some(stacks), proc::kernel_log())
+/// A kernel stack that has to do with a module: in its text, or in the middle of a load or an
+/// unload, whose module only its arguments know.
+pub fn concerns(module: &str, stack: &str) -> bool {
+    let entry = stack.contains("do_init_module+") || stack.contains("delete_module+");
+    entry || stack.contains(&format!("[{module}]"))
+}
+
+/// The stacks that have to do with the module and the kernel log, as far as this process may
+/// see them. Of a live module the log has nothing to tell, and is long.
+pub fn evidence(module: &str, state: &str) -> (Option<Vec<Stack>>, Vec<String>) {
+    let stacks = proc::stacks(|text| concerns(module, text));
+    let log = if state == "live" {
+        Vec::new()
+    } else {
+        proc::kernel_log()
+    };
+    (stacks, log)
 }
 
 #[cfg(test)]
