@@ -195,6 +195,8 @@ pub struct Ledger<'t> {
     pub blocked: Vec<Blocked<'t>>,
     pub err_ptrs: Vec<ErrPtr<'t>>,
     pub autoloads: Vec<Autoload<'t>>,
+    /// Calls that were made to fail, with the function's name.
+    pub failures: Vec<(&'t str, Moment<'t>)>,
     pub files: Vec<FileEvent<'t>>,
     pub called: BTreeMap<&'t str, Class>,
     /// Variables of the kernel's that read as zeros here.

@@ -56,15 +56,8 @@ pub fn judge(trace: &Trace, symbols: &dyn Symbols, about: &About) -> Report {
             errno_text(errno)
         ));
     }
-    let reasons = doubts(
-        trace,
-        &ledger,
-        about,
-        &calls,
-        &unmodelled,
-        &result,
-        &findings,
-    );
+    let mut reasons = doubts(trace, &ledger, about, &result, &findings);
+    reasons.splice(0..0, unmodelled_reason(&unmodelled, &calls));
     Report {
         schema: SCHEMA,
         module: about.module.clone(),
@@ -135,31 +128,32 @@ fn outcome(ledger: &Ledger<'_>) -> Outcome {
     }
 }
 
-/// Everything that forbids to say that a run without findings is clean.
+/// The reason that lies in functions without a model.
+fn unmodelled_reason(names: &[String], calls: &Calls) -> Option<String> {
+    let count = names.len().max(calls.stubbed + calls.unknown);
+    if count == 0 {
+        return None;
+    }
+    let shown = &names[..names.len().min(5)];
+    let more = match count - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "called {count} functions that are not modelled: {}{more}",
+        shown.join(", ")
+    ))
+}
+
+/// Everything else that forbids to say that a run without findings is clean.
 fn doubts(
     trace: &Trace,
     ledger: &Ledger<'_>,
     about: &About,
-    calls: &Calls,
-    unmodelled: &[String],
     result: &Outcome,
     findings: &[Finding],
 ) -> Vec<String> {
     let mut reasons = Vec::new();
-    if calls.stubbed + calls.unknown > 0 {
-        let shown = unmodelled.iter().take(5).cloned().collect::<Vec<_>>();
-        let more = (calls.stubbed + calls.unknown).saturating_sub(shown.len());
-        reasons.push(format!(
-            "called {} functions that are not modelled: {}{}",
-            calls.stubbed + calls.unknown,
-            shown.join(", "),
-            if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            }
-        ));
-    }
     if let Some(fault) = ledger.faults.iter().find(|f| f.is_labs_own()) {
         reasons.push(format!("the lab could not go on: {}", fault.about));
     }
@@ -261,26 +255,15 @@ fn refcount(ledger: &Ledger<'_>, symbols: &dyn Symbols) -> Vec<RefStep> {
         .collect()
 }
 
+/// Most findings of a rehearsal of many runs.
+const MAX_FINDINGS: usize = 512;
+
 /// Adds what another run of the same rehearsal showed: new findings keep their run's replay, known ones are counted.
 pub fn merge(into: &mut Report, other: Report) {
-    let mut number = Vec::with_capacity(other.findings.len());
-    for mut finding in other.findings {
-        finding.root = finding.root.and_then(|r| number.get(r).copied());
-        let known = into.findings.iter().position(|f| {
-            f.rule == finding.rule && f.place.at == finding.place.at && f.detail == finding.detail
-        });
-        match known {
-            Some(index) => {
-                into.findings[index].count += finding.count;
-                number.push(index);
-            }
-            None => {
-                finding.id = into.findings.len();
-                number.push(finding.id);
-                into.findings.push(finding);
-            }
-        }
-    }
+    let own = unmodelled_reason(&into.unmodelled, &into.calls);
+    let others = unmodelled_reason(&other.unmodelled, &other.calls);
+    into.reasons.retain(|r| own.as_ref() != Some(r));
+    merge_findings(into, other.findings);
     into.runs += other.runs;
     for name in other.unmodelled {
         if !into.unmodelled.contains(&name) && into.unmodelled.len() < MAX_NAMES {
@@ -292,15 +275,50 @@ pub fn merge(into: &mut Report, other: Report) {
     into.calls.ledger = into.calls.ledger.max(other.calls.ledger);
     into.calls.stubbed = into.calls.stubbed.max(other.calls.stubbed);
     into.calls.unknown = into.calls.unknown.max(other.calls.unknown);
-    for (list, more) in [
-        (&mut into.reasons, other.reasons),
-        (&mut into.notes, other.notes),
-    ] {
-        for line in more {
-            if !list.contains(&line) && list.len() < MAX_NAMES {
-                list.push(line);
+    let reasons = other
+        .reasons
+        .into_iter()
+        .filter(|r| others.as_ref() != Some(r));
+    add_lines(&mut into.reasons, reasons);
+    into.reasons
+        .splice(0..0, unmodelled_reason(&into.unmodelled, &into.calls));
+    into.verdict = verdict(&into.findings, &into.reasons);
+}
+
+fn add_lines(list: &mut Vec<String>, more: impl Iterator<Item = String>) {
+    for line in more {
+        if !list.contains(&line) && list.len() < MAX_NAMES {
+            list.push(line);
+        }
+    }
+}
+
+/// The findings of another run: what is known is counted, what is new keeps its root.
+fn merge_findings(into: &mut Report, findings: Vec<Finding>) {
+    let mut number = Vec::with_capacity(findings.len());
+    let mut new = Vec::new();
+    for finding in findings {
+        let known = into.findings.iter().position(|f| {
+            f.rule == finding.rule && f.place.at == finding.place.at && f.detail == finding.detail
+        });
+        match known {
+            Some(index) => {
+                into.findings[index].count += finding.count;
+                number.push(index);
+            }
+            None => {
+                let id = into.findings.len() + new.len();
+                number.push(id);
+                new.push(Finding { id, ..finding });
             }
         }
     }
-    into.verdict = verdict(&into.findings, &into.reasons);
+    for mut finding in new {
+        // A root always names a root, also when the one that was found before is not one itself.
+        let root = finding.root.and_then(|r| number.get(r).copied());
+        finding.root = root.map(|r| into.findings.get(r).and_then(|f| f.root).unwrap_or(r));
+        if into.findings.len() < MAX_FINDINGS {
+            into.findings.push(finding);
+        }
+    }
 }

@@ -115,6 +115,7 @@ pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx,
         jobs: crate::workqueue::asynchronous::State::default(),
         foreign: crate::drivers::foreign::State::default(),
         sysctl: crate::fs::sysctl::State::default(),
+        choices: crate::choice::State::default(),
     };
     let mut cx = lkm_machine::start(state, symbols::SLOTS).map_err(|e| e.to_string())?;
     data::boot(&mut cx)?;
@@ -133,6 +134,7 @@ pub fn begin(cx: &mut Cx, record: Record, mode: &str) -> Result<(), String> {
             mode: mode.into(),
         },
     );
+    crate::choice::begin(cx);
     // Tid 0 is the idle task, in whose place interrupts run.
     let body: sched::Body = Box::new(|cx| {
         loop {

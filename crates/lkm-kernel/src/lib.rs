@@ -6,6 +6,7 @@
 pub mod abi;
 mod audit;
 mod boot;
+mod choice;
 pub mod context;
 mod data;
 pub mod drivers;
@@ -123,6 +124,7 @@ pub struct Kernel {
     jobs: workqueue::asynchronous::State,
     foreign: drivers::foreign::State,
     sysctl: fs::sysctl::State,
+    choices: choice::State,
 }
 
 /// Calls of one function in a run after which it counts as an endless loop.
@@ -139,14 +141,19 @@ impl World for Kernel {
         let Some(tid) = sched::current(cx) else {
             return 0;
         };
-        cx.sched.tasks[tid as usize].frames.push(sched::Frame {
-            slot,
-            frame,
-            ret: call.ret,
-        });
+        // A tail call returns to the kernel: the instruction that made it is not known.
+        let ret = if cx.is_call_return(call.ret) {
+            sched::TAIL_CALL
+        } else {
+            call.ret
+        };
+        cx.sched.tasks[tid as usize]
+            .frames
+            .push(sched::Frame { slot, frame, ret });
         let result = module::words::check(cx).and_then(|()| enter(cx, &call));
         match result {
             Ok(value) => {
+                choice::preempt_point(cx);
                 if let Some(tid) = sched::current(cx) {
                     cx.sched.tasks[tid as usize].frames.pop();
                 }
@@ -171,7 +178,14 @@ fn enter(cx: &mut Cx, call: &Call) -> abi::R {
         return Ok(0);
     };
     slot.calls += 1;
-    let (answer, calls) = (slot.answer, slot.calls);
+    let calls = slot.calls;
+    let answer = slot.answer;
+    if trace::full(cx) {
+        // Nothing that happens from here on could be told: the run is over.
+        loop {
+            cx.switch_to(0);
+        }
+    }
     cx.traps.calls += 1;
     if calls == 1 {
         trace::emit(
@@ -200,7 +214,10 @@ fn enter(cx: &mut Cx, call: &Call) -> abi::R {
             if may_sleep {
                 context::may_sleep(cx, row.name);
             }
-            let value = (row.fun)(cx, call)?;
+            let value = match choice::fails(cx, row, call)? {
+                Some(failure) => failure,
+                None => (row.fun)(cx, call)?,
+            };
             if row.acquires.is_some() || row.releases.is_some() {
                 record(cx, row, call, value)?;
             }

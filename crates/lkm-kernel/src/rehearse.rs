@@ -3,6 +3,7 @@
 use crate::abi::R;
 use crate::module::{delete, load};
 use crate::{Cx, boot, sched, trace};
+use lkm_machine::choice::{self, Choices};
 use lkm_machine::fork::Record;
 use lkm_trace::{End, Event, Site, TaskKind};
 use std::rc::Rc;
@@ -27,6 +28,30 @@ pub struct Plan {
     pub module: Input,
     /// Load and unload again after the first time.
     pub cycles: u32,
+    /// Who answers what is chance.
+    pub answers: Answers,
+}
+
+/// Where a run's choices come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Answers {
+    /// Every answer is the plain one.
+    #[default]
+    Plain,
+    /// Those of a run that was: number of the question and answer, where it is not the plain one.
+    List(Vec<(u64, u64)>),
+    /// Another order of the tasks, one for each number.
+    Explore(u64),
+}
+
+impl Answers {
+    fn source(&self) -> Box<dyn Choices> {
+        match self {
+            Answers::Plain => Box::new(choice::Plain),
+            Answers::List(answers) => Box::new(choice::Script::new(answers.clone())),
+            Answers::Explore(number) => Box::new(choice::Explore::new(*number)),
+        }
+    }
 }
 
 /// Virtual time that the use phase may take.
@@ -36,6 +61,7 @@ const CALL: u64 = 300_000_000_000;
 
 /// Runs the plan. The record tells everything, the return value nothing.
 pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
+    crate::choice::take(cx, plan.answers.source(), &plan.module.name);
     if let Err(why) = boot::begin(cx, record, "rehearse") {
         finish(cx, End::Panic, &why);
         return;
@@ -58,6 +84,8 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
     }
     if let Some(why) = cx.sched.panicked.clone() {
         finish(cx, End::Panic, &why);
+    } else if trace::full(cx) {
+        finish(cx, End::Budget, "the record is full");
     } else if cx.sched.switches > sched::MAX_SWITCHES {
         finish(cx, End::Budget, "too many task switches");
     } else {
@@ -67,6 +95,7 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
 }
 
 fn finish(cx: &mut Cx, how: End, detail: &str) {
+    crate::choice::told(cx);
     let time = cx.clock.now;
     trace::emit(
         cx,

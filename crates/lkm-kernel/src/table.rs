@@ -86,6 +86,8 @@ pub struct Row {
     pub releases: Option<(&'static str, Key)>,
     /// How it can fail.
     pub fails: Fails,
+    /// What it has done before it can fail, when its callers rely on that; false: this call cannot fail.
+    pub before: Option<fn(&mut Cx, &Call) -> R<bool>>,
     /// Whether it may sleep.
     pub sleeps: Sleeps,
 }
@@ -99,6 +101,7 @@ pub const fn behaves(name: &'static str, fun: Fun) -> Row {
         acquires: None,
         releases: None,
         fails: Fails::No,
+        before: None,
         sleeps: Sleeps::No,
     }
 }
@@ -121,7 +124,11 @@ pub const fn registers(name: &'static str, kind: &'static str, key: Key, when: W
             name: 255,
         }),
         releases: None,
-        fails: Fails::No,
+        fails: match when {
+            When::Zero => Fails::Errno(crate::abi::errno::ENOMEM),
+            _ => Fails::No,
+        },
+        before: None,
         sleeps: Sleeps::No,
     }
 }
@@ -135,6 +142,7 @@ pub const fn unregisters(name: &'static str, kind: &'static str, key: Key) -> Ro
         acquires: None,
         releases: Some((kind, key)),
         fails: Fails::No,
+        before: None,
         sleeps: Sleeps::No,
     }
 }
@@ -166,6 +174,11 @@ impl Row {
     /// How it fails.
     pub const fn fails(mut self, how: Fails) -> Row {
         self.fails = how;
+        self
+    }
+    /// What it has done before it fails; false: this call cannot fail.
+    pub const fn before(mut self, first: fn(&mut Cx, &Call) -> R<bool>) -> Row {
+        self.before = Some(first);
         self
     }
     /// It may sleep.

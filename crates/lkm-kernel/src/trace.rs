@@ -10,6 +10,8 @@ use lkm_trace::{Event, Site};
 pub struct Recorder {
     record: Option<Record>,
     scratch: Vec<u8>,
+    /// Bytes recorded.
+    used: usize,
     full: bool,
     told: Set<(&'static str, u64)>,
     stubs: u32,
@@ -63,20 +65,31 @@ fn keep(cx: &mut Cx, event: &Event) {
     }
 }
 
+/// Bytes of a record that are kept for its end.
+const END: usize = 4096;
+
 /// Records an event.
 pub fn emit(cx: &mut Cx, event: Event) {
     keep(cx, &event);
     let recorder = &mut cx.recorder;
-    if recorder.full {
+    if recorder.full && !matches!(event, Event::End { .. } | Event::Asked { .. }) {
         return;
     }
     recorder.scratch.clear();
     lkm_trace::encode(&event, &mut recorder.scratch);
+    let used = recorder.used + recorder.scratch.len();
+    // What tells of the end has its room.
+    let limit = match event {
+        Event::End { .. } | Event::Asked { .. } => lkm_trace::MAX_TRACE,
+        _ => lkm_trace::MAX_TRACE - END,
+    };
     if let Some(record) = &mut recorder.record
-        && !record.append(&recorder.scratch)
+        && (used > limit || !record.append(&recorder.scratch))
     {
         recorder.full = true;
+        return;
     }
+    recorder.used = used;
 }
 
 /// The parent has taken what was recorded: there is room again, for events and for task switches.

@@ -5,6 +5,7 @@
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 compile_error!("the lab executes x86-64 Linux modules natively");
 
+pub mod choice;
 mod confine;
 mod cx;
 pub mod fork;

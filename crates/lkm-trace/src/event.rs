@@ -218,7 +218,11 @@ events! {
     /// The symbol name of a kernel function's gate, so that addresses can be told.
     27 Symbol { address: u64, name: String }
     /// A choice was made: what was asked, and the answer (for replay).
-    28 Choice { what: String, answer: u64 }
+    28 Choice { what: String, /** Number of the question, from 0. */ number: u64, answer: u64 }
+    /// The judged module called what can fail (each call, bounded by the writer); whether it was made to.
+    31 Point { /** Number of the question. */ number: u64, function: String, failed: bool, tid: u32, site: Site }
+    /// How many choices the run made, and how many of them were between tasks; at the end.
+    32 Asked { asked: u64, switches: u64 }
     /// A variable of the kernel's was bound that nobody initialises here: it reads as zeros.
     30 Data { name: String, address: u64, size: u64 }
     /// request_module was called, and what came of it.

@@ -73,6 +73,7 @@ fn lab() -> Result<(), String> {
             with: Vec::new(),
             module,
             cycles: 1,
+            answers: lkm_kernel::rehearse::Answers::Plain,
         },
         false,
     )?;

@@ -1,14 +1,16 @@
 //! `lkm rehearse`: options, and the three ways to run: one file, a name of a tree, a whole tree.
 
 mod all;
+mod replay;
 pub(crate) mod run;
+mod sweep;
 
 use crate::out::out;
 use crate::tree::Tree;
 use lkm_judge::Verdict;
 use lkm_judge::report::sarif::Sarif;
 use lkm_kernel::profile::Profile;
-use lkm_kernel::rehearse::{Input, Plan};
+use lkm_kernel::rehearse::{Answers, Input, Plan};
 use lkm_object::module::ModuleFile;
 use run::Lab;
 use std::ffi::OsString;
@@ -30,8 +32,11 @@ Takes a module through load, init, use, exit and unload in the lab, and says wha
   --example NAME      a module that is built into this program (--example list names them)
   --profile NAME      rules of kernel 2.6.32, 3.0, 4.1, 4.4, 6.1 or 6.12
                       (default: the newest that is not newer than the module)
-  --once              one plain run: no second load
-  --cycles N          load and unload N times
+  --no-faults         do not make the calls that can fail fail, each once
+  --schedules N       runs with the tasks in another order (default 4)
+  --cycles N          load and unload N times in each run (default 2)
+  --once              one plain run: no faults, one order, one load
+  --replay TOKEN      repeat the run of a finding exactly
   --json              the report as JSON
   --sarif FILE        the report as SARIF 2.1.0 as well, for code review systems
   --html FILE         the report as a page as well, with a picture of the life
@@ -59,7 +64,26 @@ pub(crate) struct Options {
     dmesg: bool,
     coverage: bool,
     cycles: Option<u32>,
+    no_faults: bool,
+    schedules: Option<u32>,
+    once: bool,
+    replay: Option<String>,
 }
+
+impl Options {
+    /// What is tried beside the plain run.
+    fn sweep(&self) -> sweep::Sweep {
+        sweep::Sweep {
+            faults: !self.no_faults && !self.once,
+            schedules: self
+                .schedules
+                .unwrap_or(if self.once { 0 } else { SCHEDULES }),
+        }
+    }
+}
+
+/// Runs with the tasks in another order, unless told otherwise.
+const SCHEDULES: u32 = 4;
 
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
     match options(args).and_then(|options| rehearse(&options)) {
@@ -103,7 +127,14 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
             Long("html") => options.html = Some(parser.value().map_err(fail)?.into()),
             Long("dmesg") => options.dmesg = true,
             Long("coverage") => options.coverage = true,
-            Long("once") => options.cycles = Some(1),
+            Long("once") => options.once = true,
+            Long("no-faults") => options.no_faults = true,
+            Long("schedules") => {
+                options.schedules = Some(parser.value().map_err(fail)?.parse().map_err(fail)?)
+            }
+            Long("replay") => {
+                options.replay = Some(parser.value().map_err(fail)?.string().map_err(fail)?)
+            }
             Long("cycles") => {
                 options.cycles = Some(parser.value().map_err(fail)?.parse().map_err(fail)?)
             }
@@ -201,14 +232,14 @@ fn rehearse(options: &Options) -> Result<ExitCode, String> {
         .clone()
         .unwrap_or_else(|| run::release_of(&plan.module.image));
     let mut lab = Lab::new(profile, &release)?;
-    let report = match &options.html {
-        None => lab.run(&plan, options.dmesg)?,
-        Some(path) => {
-            let (report, picture) = lab.draw(&plan, options.dmesg)?;
-            save(path, &lkm_judge::report::html::html(&report, &picture))?;
-            report
-        }
+    let (report, ran) = match &options.replay {
+        Some(token) => sweep::again(&mut lab, &plan, token, options.dmesg)?,
+        None => sweep::sweep(&mut lab, &plan, options.sweep(), options.dmesg)?,
     };
+    if let Some(path) = &options.html {
+        let picture = ran.map(|ran| lab.picture(&plan, &ran)).unwrap_or_default();
+        save(path, &lkm_judge::report::html::html(&report, &picture))?;
+    }
     if let Some(path) = &options.sarif {
         let mut log = Sarif::new();
         let value = serde_json::to_value(&report).map_err(|e| e.to_string())?;
@@ -231,7 +262,7 @@ fn rehearse(options: &Options) -> Result<ExitCode, String> {
 /// What is to be run: a file, a name of a tree with its dependencies, or an example.
 fn plan(options: &Options) -> Result<Plan, String> {
     let params = options.params.join(" ");
-    let cycles = options.cycles.unwrap_or(2);
+    let cycles = options.cycles.unwrap_or(if options.once { 1 } else { 2 });
     let mut with = options
         .with
         .iter()
@@ -248,6 +279,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
             with,
             module: named(module.to_vec(), name, params),
             cycles,
+            answers: Answers::Plain,
         });
     }
     let file = options
@@ -261,6 +293,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
             with,
             module: input(file, params)?,
             cycles,
+            answers: Answers::Plain,
         });
     }
     let release = options
@@ -309,6 +342,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
         with,
         module,
         cycles,
+        answers: Answers::Plain,
     })
 }
 

@@ -422,6 +422,16 @@ impl<'t> Ledger<'t> {
                     at,
                 });
             }
+            Event::Point {
+                function,
+                failed: true,
+                tid,
+                site,
+                ..
+            } => {
+                let at = self.moment(step, *tid, site);
+                self.failures.push((function, at));
+            }
             _ => {}
         }
     }

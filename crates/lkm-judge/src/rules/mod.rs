@@ -220,6 +220,13 @@ pub(crate) fn run(ledger: &Ledger<'_>, symbols: &dyn Symbols) -> (Vec<Finding>, 
     blocked::check(&mut case);
     roots::link(&mut case);
     let loads: Vec<usize> = ledger.judged().map(|(_, l)| l.placed).collect();
-    let findings = roots::gather(case.drafts, &loads);
+    let mut findings = roots::gather(std::mem::take(&mut case.drafts), &loads);
+    // What was made to fail before is where the run left its plain course.
+    for (function, at) in ledger.failures.iter().rev() {
+        let step = case.step("made to fail", at, function);
+        for finding in &mut findings {
+            finding.history.insert(0, step.clone());
+        }
+    }
     (findings, case.notes)
 }

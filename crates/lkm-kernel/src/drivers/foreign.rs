@@ -11,9 +11,7 @@ pub(crate) const ROWS: &[Row] = &[
         .fails(Fails::Errno(EBUSY))
         .sleeps(),
     behaves("unregister_blkdev", unregister_blkdev).sleeps(),
-    behaves("request_firmware", request_firmware)
-        .fails(Fails::Errno(ENOENT))
-        .sleeps(),
+    behaves("request_firmware", request_firmware).sleeps(),
     behaves("request_firmware_direct", request_firmware_direct).sleeps(),
     behaves("firmware_request_nowarn", request_firmware_direct).sleeps(),
     behaves("release_firmware", release_firmware),

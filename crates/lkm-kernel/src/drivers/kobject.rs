@@ -18,6 +18,7 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("kobject_init_and_add", kobject_init_and_add)
         .acquires("kobject", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENOMEM))
+        .before(initialized)
         .sleeps(),
     behaves("kobject_create_and_add", kobject_create_and_add)
         .acquires("kobject", Key::Ret, When::Pointer)
@@ -429,6 +430,12 @@ fn kobject_init_and_add(cx: &mut Cx, c: &Call) -> R {
         cx.kobject.told.insert(c.a[0], "kobject");
     }
     Ok(error as i64 as u64)
+}
+
+/// What kobject_init_and_add could not add is initialized: its owner puts it.
+fn initialized(cx: &mut Cx, c: &Call) -> R<bool> {
+    init(cx, c.a[0], c.a[1])?;
+    Ok(true)
 }
 
 fn kobject_create_and_add(cx: &mut Cx, c: &Call) -> R {

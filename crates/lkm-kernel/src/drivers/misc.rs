@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 pub(crate) const ROWS: &[Row] = &[
     behaves("misc_register", misc_register)
         .fails(Fails::Errno(EBUSY))
+        .before(list_ready)
         .sleeps(),
     behaves("misc_deregister", misc_deregister)
         .releases("misc device", Key::Arg(0))
@@ -94,6 +95,12 @@ fn misc_register(cx: &mut Cx, c: &Call) -> R {
             Ok(0)
         }
     }
+}
+
+/// The list head is initialized first: a late misc_deregister finds it empty and warns.
+fn list_ready(cx: &mut Cx, c: &Call) -> R<bool> {
+    util::list_init(cx, c.a[0] + cx.off.misc_list)?;
+    Ok(true)
 }
 
 fn misc_deregister(cx: &mut Cx, c: &Call) -> R {

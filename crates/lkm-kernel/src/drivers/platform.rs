@@ -8,6 +8,7 @@ use crate::{Cx, layout, mm, trace};
 pub(crate) const ROWS: &[Row] = &[
     behaves("platform_device_register", platform_device_register)
         .fails(Fails::Errno(ENOMEM))
+        .before(initialized)
         .sleeps(),
     behaves("platform_device_add", platform_device_add)
         .fails(Fails::Errno(ENOMEM))
@@ -184,6 +185,13 @@ fn platform_device_register(cx: &mut Cx, c: &Call) -> R {
     core::initialize(cx, c.a[0] + cx.off.pdev_dev)?;
     dma_masks(cx, c.a[0])?;
     platform_device_add(cx, c)
+}
+
+/// A device that could not be registered is initialized all the same: its owner puts it.
+fn initialized(cx: &mut Cx, c: &Call) -> R<bool> {
+    core::initialize(cx, c.a[0] + cx.off.pdev_dev)?;
+    dma_masks(cx, c.a[0])?;
+    Ok(true)
 }
 
 fn platform_device_add(cx: &mut Cx, c: &Call) -> R {

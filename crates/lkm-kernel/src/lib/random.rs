@@ -39,6 +39,11 @@ impl Default for State {
     }
 }
 
+/// The run's choice of where the words begin; 0 leaves them as they are.
+pub(crate) fn seed(cx: &mut Cx, seed: u64) {
+    cx.random.word ^= seed;
+}
+
 /// The next 64 bits.
 pub(crate) fn next(cx: &mut Cx) -> u64 {
     cx.random.word = cx.random.word.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -25,7 +25,7 @@ pub(crate) const ROWS: &[Row] = &[
     kmalloc_row("kmalloc_node_trace", kmalloc_node_trace, 1),
     kmalloc_row("kmalloc_large", kmalloc, 1),
     kmalloc_row("kmalloc_large_node", kmalloc, 1),
-    kmalloc_row("krealloc", krealloc, 2),
+    kmalloc_row("krealloc", krealloc, 2).before(size_given),
     behaves("kfree", kfree),
     behaves("kfree_sensitive", kfree),
     behaves("ksize", ksize),
@@ -33,11 +33,13 @@ pub(crate) const ROWS: &[Row] = &[
         .acquires("kmem_cache", RET, PTR)
         .named(0)
         .fails(Fails::Null)
+        .before(not_panicking)
         .sleeps(),
     behaves("kmem_cache_create_usercopy", kmem_cache_create_usercopy)
         .acquires("kmem_cache", RET, PTR)
         .named(0)
         .fails(Fails::Null)
+        .before(not_panicking)
         .sleeps(),
     behaves("kmem_cache_destroy", kmem_cache_destroy)
         .releases("kmem_cache", Key::Arg(0))
@@ -254,6 +256,16 @@ fn create(cx: &mut Cx, name: u64, size: u64, align: u64, ctor: u64) -> R {
         },
     );
     Ok(addr)
+}
+
+/// SLAB_PANIC: such a cache is made, or the kernel stops.
+fn not_panicking(_: &mut Cx, c: &Call) -> R<bool> {
+    Ok(c.a[3] & 0x0004_0000 == 0)
+}
+
+/// krealloc to nothing frees, and cannot fail.
+fn size_given(_: &mut Cx, c: &Call) -> R<bool> {
+    Ok(c.a[1] != 0)
 }
 
 fn kmem_cache_create(cx: &mut Cx, c: &Call) -> R {

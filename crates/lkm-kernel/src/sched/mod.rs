@@ -42,6 +42,9 @@ pub const NORMAL: u32 = INTERRUPTIBLE | UNINTERRUPTIBLE;
 /// What a task's machine context does.
 pub type Body = Box<dyn FnOnce(&mut Cx) -> R<i64>>;
 
+/// Stands for the return address of a call that returns to the kernel at once: the same in every process.
+pub const TAIL_CALL: u64 = 1;
+
 /// A kernel function that a task is inside of, for call traces.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame {
@@ -490,14 +493,21 @@ pub fn run_until(cx: &mut Cx, limit: u64, done: impl Fn(&Cx) -> bool) -> bool {
 }
 
 fn next(cx: &mut Cx) -> Option<Tid> {
-    while let Some(tid) = cx.sched.queue.pop_front() {
+    loop {
+        // Ended tasks are no choice.
+        while let Some(&tid) = cx.sched.queue.front()
+            && cx.sched.tasks[tid as usize].dead
+        {
+            cx.sched.queue.pop_front();
+        }
+        let which = crate::choice::next_task(cx, cx.sched.queue.len());
+        let tid = cx.sched.queue.remove(which)?;
         let task = &mut cx.sched.tasks[tid as usize];
         task.queued = false;
         if !task.dead {
             return Some(tid);
         }
     }
-    None
 }
 
 /// What the machine runs for a task (its first code).

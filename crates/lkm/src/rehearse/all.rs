@@ -7,7 +7,7 @@ use crate::tree::Tree;
 use lkm_judge::report::{json, sarif::Sarif, summary::Summary};
 use lkm_judge::{About, NoSymbols};
 use lkm_kernel::profile::Profile;
-use lkm_kernel::rehearse::{Input, Plan};
+use lkm_kernel::rehearse::{Answers, Input, Plan};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 
@@ -72,6 +72,7 @@ fn one(lab: &mut Lab, tree: &Tree, name: &str, cycles: u32) -> Result<lkm_judge:
             with,
             module,
             cycles,
+            answers: Answers::Plain,
         },
         false,
     )

@@ -30,6 +30,11 @@ impl lkm_kernel::layout::Types for Types<'_> {
     }
 }
 
+/// Whether the events of each run are printed.
+pub(crate) fn traced() -> bool {
+    std::env::var_os("LKM_TRACE").is_some()
+}
+
 /// A kernel that runs are forked from.
 pub(crate) struct Lab {
     cx: Cx,
@@ -94,7 +99,7 @@ impl Lab {
         let cx = &mut self.cx;
         let outcome = fork::run(limits, |record| body(cx, record)).map_err(|e| e.to_string())?;
         let trace = lkm_trace::decode(&outcome.record);
-        if std::env::var_os("LKM_TRACE").is_some() {
+        if traced() {
             for event in &trace.events {
                 eprintln!("{event:?}");
             }
@@ -102,31 +107,22 @@ impl Lab {
         Ok((trace, outcome.ended))
     }
 
+    /// What beside the modules and the options makes a run what it is: the rules, and whose layouts are used.
+    pub(crate) fn identity(&self) -> String {
+        format!("{} {}", self.profile.name, self.cx.options.release)
+    }
+
     /// Runs a plan in a child and judges what it recorded.
     pub(crate) fn run(&mut self, plan: &Plan, dmesg: bool) -> Result<Report, String> {
         if let Some(report) = self.refused(plan) {
             return Ok(report);
         }
-        let (trace, about) = self.go(plan, dmesg)?;
-        Ok(with_symbols(&trace, plan, |symbols| {
-            lkm_judge::judge(&trace, symbols, &about)
-        }))
-    }
-
-    /// The same, with the picture of the module's life.
-    pub(crate) fn draw(&mut self, plan: &Plan, dmesg: bool) -> Result<(Report, Picture), String> {
-        if let Some(report) = self.refused(plan) {
-            return Ok((report, Picture::default()));
-        }
-        let (trace, about) = self.go(plan, dmesg)?;
-        Ok(with_symbols(&trace, plan, |symbols| {
-            let picture = Picture::of(&trace, symbols, &about);
-            (lkm_judge::judge(&trace, symbols, &about), picture)
-        }))
+        let ran = self.trace(plan, dmesg)?;
+        Ok(self.judge(plan, &ran, None))
     }
 
     /// The report of a plan with a module that the lab does not take.
-    fn refused(&self, plan: &Plan) -> Option<Report> {
+    pub(crate) fn refused(&self, plan: &Plan) -> Option<Report> {
         let (input, reason) = std::iter::once(&plan.module)
             .chain(&plan.with)
             .find_map(|input| Some((input, lkm_object::unjudged(&input.image)?)))?;
@@ -138,7 +134,8 @@ impl Lab {
         ))
     }
 
-    fn go(&mut self, plan: &Plan, dmesg: bool) -> Result<(Trace, About), String> {
+    /// Runs a plan in a child.
+    pub(crate) fn trace(&mut self, plan: &Plan, dmesg: bool) -> Result<Ran, String> {
         let inputs = std::iter::once(&plan.module).chain(&plan.with);
         let disk = Disk::new(inputs.map(|i| (format!("{}.ko", i.name), Rc::clone(&i.image))));
         let (trace, ended) = self.record(|cx, record| {
@@ -148,15 +145,42 @@ impl Lab {
         if dmesg {
             print_log(&trace);
         }
-        let about = About {
+        Ok(Ran { trace, ended })
+    }
+
+    /// Judges a run of a plan.
+    pub(crate) fn judge(&self, plan: &Plan, ran: &Ran, replay: Option<String>) -> Report {
+        let about = self.about(plan, ran, replay);
+        with_symbols(&ran.trace, plan, |symbols| {
+            lkm_judge::judge(&ran.trace, symbols, &about)
+        })
+    }
+
+    /// The picture of the life in a run of a plan.
+    pub(crate) fn picture(&self, plan: &Plan, ran: &Ran) -> Picture {
+        let about = self.about(plan, ran, None);
+        with_symbols(&ran.trace, plan, |symbols| {
+            Picture::of(&ran.trace, symbols, &about)
+        })
+    }
+
+    fn about(&self, plan: &Plan, ran: &Ran, replay: Option<String>) -> About {
+        About {
             module: plan.module.name.clone(),
             profile: self.profile.name.to_owned(),
             runs: 1,
-            replay: None,
-            cut_short: cut_short(ended),
-        };
-        Ok((trace, about))
+            replay,
+            cut_short: cut_short(&ran.ended),
+        }
     }
+}
+
+/// What a run left.
+pub(crate) struct Ran {
+    /// What it recorded.
+    pub trace: Trace,
+    /// How its process ended.
+    pub ended: fork::Ended,
 }
 
 /// Hands `then` the names of the addresses in a run, from the files of its modules.
@@ -172,7 +196,7 @@ fn with_symbols<T>(trace: &Trace, plan: &Plan, then: impl FnOnce(&RunSymbols<'_>
     }))
 }
 
-fn cut_short(ended: fork::Ended) -> Option<String> {
+fn cut_short(ended: &fork::Ended) -> Option<String> {
     match ended {
         fork::Ended::Normally => None,
         fork::Ended::LabFailure(why) => Some(format!("lab failure: {why}")),
