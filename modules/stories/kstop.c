@@ -11,6 +11,7 @@
 //#Args: how=once
 //#Verdict: findings
 //#Expect: kthread-stop-after-exit exit
+//#May: oops init at kstop_init "made to fail"
 //#Result: load=0 init=0
 //#Real: unsafe
 #include <linux/err.h>

@@ -78,9 +78,11 @@ impl Choices for Script {
     }
 }
 
-/// A run of another order: tasks are taken and interrupted by a generator's word, so often and no more.
+/// A run of another order, by its number: in the first a task gives way whenever it may, in the second the newest
+/// task goes first, in all others a generator's word decides. So often and no more.
 #[derive(Debug, Clone)]
 pub struct Explore {
+    number: u64,
     word: u64,
     preempts: u32,
     answers: u32,
@@ -93,9 +95,10 @@ const ANSWERS: u32 = 96;
 
 impl Explore {
     /// The order that belongs to this number.
-    pub fn new(seed: u64) -> Explore {
+    pub fn new(number: u64) -> Explore {
         Explore {
-            word: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            number,
+            word: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             preempts: PREEMPTS,
             answers: ANSWERS,
         }
@@ -116,17 +119,20 @@ impl Choices for Explore {
         if self.answers == 0 || of < 2 {
             return 0;
         }
-        let answer = match what {
-            What::Fail => 0,
-            What::Next => self.next() % of,
-            What::Preempt if self.preempts > 0 && self.next() & 3 == 0 => {
-                self.preempts -= 1;
-                1
+        let answer = match (what, self.number) {
+            (What::Fail, _) | (What::Next, 1) | (What::Preempt, 2) => 0,
+            (What::Next, 2) => of - 1,
+            (What::Next, _) => self.next() % of,
+            (What::Preempt, number) => {
+                let answer = u64::from(self.preempts > 0 && (number == 1 || self.next() & 3 == 0));
+                self.preempts -= answer as u32;
+                answer
             }
-            What::Preempt => 0,
+            // What is not about order stays as it is in the runs that are only that.
+            (_, 1 | 2) => 0,
             // Small, so that a token is short; the words made from it differ all the same.
-            What::Seed => self.next() % of.min(1 << 16),
-            What::Clock | What::Address => self.next() % of,
+            (What::Seed, _) => self.next() % of.min(1 << 16),
+            (What::Clock | What::Address, _) => self.next() % of,
         };
         if answer != 0 {
             self.answers -= 1;

@@ -18,15 +18,23 @@ const ALLOWED: &[i64] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_sigaltstack,
     libc::SYS_setitimer,
-    libc::SYS_read,
-    libc::SYS_write,
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_futex,
     libc::SYS_gettid,
     libc::SYS_getpid,
-    libc::SYS_tgkill,
 ];
+
+/// Allowed with this first argument only: module code that finds such an instruction in lkm's own text must not
+/// reach another process or descriptor with it.
+fn allowed_with(pid: i32) -> [(i64, u32); 2] {
+    [
+        // Words about a failure of the lab's own.
+        (libc::SYS_write, 2),
+        // abort() signals itself.
+        (libc::SYS_tgkill, pid as u32),
+    ]
+}
 
 const PR_SET_TSC: i32 = 26;
 const PR_TSC_SIGSEGV: u64 = 2;
@@ -36,8 +44,9 @@ const X32_BIT: u32 = 0x4000_0000;
 const NR: u32 = 0;
 const ARCH: u32 = 4;
 const IP_HIGH: u32 = 12;
+const ARG0_LOW: u32 = 16;
 
-fn filter() -> Vec<libc::sock_filter> {
+fn filter(pid: i32) -> Vec<libc::sock_filter> {
     let stmt = |code: u32, k: u32| libc::sock_filter {
         code: code as u16,
         jt: 0,
@@ -68,6 +77,14 @@ fn filter() -> Vec<libc::sock_filter> {
     for &number in ALLOWED {
         program.push(jump(libc::BPF_JEQ, number as u32, 0, 1));
         program.push(ret(libc::SECCOMP_RET_ALLOW));
+    }
+    for (number, first) in allowed_with(pid) {
+        program.push(jump(libc::BPF_JEQ, number as u32, 0, 3));
+        // Descriptors and pids are 32 bits wide; the kernel looks at no others.
+        program.push(load(ARG0_LOW));
+        program.push(jump(libc::BPF_JEQ, first, 0, 1));
+        program.push(ret(libc::SECCOMP_RET_ALLOW));
+        program.push(load(NR));
     }
     program.push(trap());
     program
@@ -111,7 +128,7 @@ pub(crate) fn confine(memory: u64, pipes: bool) -> Result<(), Failure> {
         if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
             return Err(sys::failed("prctl(PR_SET_NO_NEW_PRIVS)"));
         }
-        let mut program = filter();
+        let mut program = filter(libc::getpid());
         let prog = libc::sock_fprog {
             len: program.len() as u16,
             filter: program.as_mut_ptr(),

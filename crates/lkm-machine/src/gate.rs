@@ -63,6 +63,15 @@ lkm_gate:
     mov byte ptr [rip + lkm_in_guest], 1
     add rsp, 48
     pop rbp
+    # Registers that a call may change hold nothing of the host's.
+    xor ecx, ecx
+    xor edx, edx
+    xor esi, esi
+    xor edi, edi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
     ret
 
     # rax = lkm_call_guest(function, args[6])
@@ -86,8 +95,15 @@ lkm_call_guest:
     mov rcx, [r10 + 24]
     mov r8,  [r10 + 32]
     mov r9,  [r10 + 40]
+    # What the guest starts with is the same in every run.
     xor eax, eax
+    xor ebx, ebx
     xor ebp, ebp
+    xor r10d, r10d
+    xor r12d, r12d
+    xor r13d, r13d
+    xor r14d, r14d
+    xor r15d, r15d
     cld
     mov byte ptr [rip + lkm_in_guest], 1
     call r11

@@ -285,7 +285,14 @@ fn oops(case: &mut Case<'_, '_>, fault: &Fault<'_>, cause: Option<usize>) -> usi
         "double-fault" => "double fault".to_owned(),
         other => other.to_owned(),
     };
+    // A thread of the module's may die while another task is inside of init or exit.
+    let actor = fault
+        .at
+        .life
+        .and_then(|l| case.ledger.lives[l].actor)
+        .is_none_or(|actor| actor == fault.at.tid);
     let left = match fault.at.phase {
+        _ if !actor => "; the task dies where it is, with what it holds",
         Phase::Init => "; init never returns, no cleanup runs",
         Phase::Exit => "; exit never returns, what it had not undone stays",
         _ => "; the task dies where it is, with what it holds",
