@@ -107,11 +107,6 @@ fn read_unlock(cx: &mut Cx, _: &Call) -> R {
     Ok(0)
 }
 
-/// Whether the running task is inside of a read-side critical section.
-pub(crate) fn reading(cx: &Cx) -> bool {
-    cx.rcu.readers.contains_key(&sched::current_tid(cx))
-}
-
 /// A task blocks: inside of a read-side critical section it may not (rcu_note_context_switch).
 pub(crate) fn blocking(cx: &mut Cx) {
     let tid = sched::current_tid(cx);
