@@ -8,6 +8,7 @@ mod compare;
 mod corrupt;
 mod cpio;
 mod expect;
+mod exports;
 mod fuzz;
 mod images;
 mod kbuild;
@@ -50,6 +51,11 @@ const TASKS: &[Task] = &[
         name: "compare",
         help: "[--recorded|--record] [SCRIPT...]   lab scripts, real kernel against lab",
         run: compare::task,
+    },
+    Task {
+        name: "exports",
+        help: "[--symvers] [IMAGE|SERIES...]   what kernels export, into lkm-kernel's tables",
+        run: exports::task,
     },
     Task {
         name: "images",

@@ -4,7 +4,28 @@
 
 use crate::symbols::{Proto, Ret};
 
-const TABLE: &str = include_str!("../data/exports-6.1.tsv");
+/// The tables, by the series of the kernel. The first line of each names the release it was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exports {
+    /// Debian's 6.1.
+    V6_1,
+    /// Debian's 6.12.
+    V6_12,
+}
+
+impl Exports {
+    const fn text(self) -> &'static str {
+        match self {
+            Exports::V6_1 => include_str!("../data/exports-6.1.tsv"),
+            Exports::V6_12 => include_str!("../data/exports-6.12.tsv"),
+        }
+    }
+
+    /// Looks a name up.
+    pub fn find(self, name: &str) -> Option<Known> {
+        parse(line(self.text(), name)?)
+    }
+}
 
 /// What kind of thing an export is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +88,6 @@ pub(crate) fn line(table: &'static str, name: &str) -> Option<&'static str> {
     None
 }
 
-/// Looks a name up.
-pub fn find(name: &str) -> Option<Known> {
-    parse(line(TABLE, name)?)
-}
-
 fn parse(line: &'static str) -> Option<Known> {
     let mut fields = line.split('\t');
     let (_, kind, namespace, ret, size) = (
@@ -109,13 +125,22 @@ mod tests {
 
     #[test]
     fn every_line_is_found_by_its_name() {
-        for line in TABLE.lines() {
-            let name = line.split('\t').next().unwrap();
-            assert_eq!(find(name), parse(line), "{name}");
+        for table in [Exports::V6_1, Exports::V6_12] {
+            let mut lines = table.text().lines();
+            assert!(lines.next().is_some_and(|first| first.starts_with("# ")));
+            for line in lines {
+                let name = line.split('\t').next().unwrap();
+                let known = table.find(name);
+                assert!(known.is_some() && known == parse(line), "{name}");
+            }
+            assert_eq!(table.find(""), None);
+            assert_eq!(table.find("zzzzzz"), None);
+            assert_eq!(table.find("kfre"), None);
+            let stop = table.find("kthread_stop");
+            assert!(stop.is_some_and(|k| !k.gpl && k.kind == Kind::Function));
         }
-        assert_eq!(find(""), None);
-        assert_eq!(find("zzzzzz"), None);
-        assert_eq!(find("kfre"), None);
-        assert!(find("kthread_stop").is_some_and(|k| !k.gpl && k.kind == Kind::Function));
+        assert!(Exports::V6_1.find("kmalloc_trace").is_some());
+        assert!(Exports::V6_12.find("kmalloc_trace").is_none());
+        assert!(Exports::V6_12.find("__kmalloc_noprof").is_some());
     }
 }

@@ -1,6 +1,8 @@
 //! Which kernel's rules: a value with a field for each thing that differs (KERNEL-SEMANTICS §11), never a
 //! version test elsewhere. A profile changes what is shown, returned, ordered and exported, never layouts.
 
+use crate::exports::Exports;
+
 /// What happens when a module of the same name is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DuplicateName {
@@ -66,6 +68,9 @@ pub struct Profile {
     pub old_oops: bool,
     /// 6.12's second symbol table and this_module size checks, and early name check.
     pub strict_elf: bool,
+    /// What the kernel exports. Older kernels than those of a table have the oldest one's, less what came later
+    /// (`legacy.rs`).
+    pub exports: Exports,
 }
 
 const V6_1: Profile = Profile {
@@ -94,6 +99,7 @@ const V6_1: Profile = Profile {
     unsigned_count: false,
     old_oops: false,
     strict_elf: false,
+    exports: Exports::V6_1,
 };
 
 const V6_12: Profile = Profile {
@@ -102,6 +108,7 @@ const V6_12: Profile = Profile {
     delete_checks_name: false,
     taints_before_name: false,
     strict_elf: true,
+    exports: Exports::V6_12,
     ..V6_1
 };
 

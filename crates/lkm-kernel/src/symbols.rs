@@ -1,5 +1,6 @@
 //! The kernel's own symbols: which names it exports, what they are, and where they are in the guest.
 
+use crate::exports::Exports;
 use crate::hash::Map;
 use crate::table::{self, Row};
 use crate::{Cx, abi::R, data};
@@ -138,7 +139,12 @@ pub fn find(cx: &mut Cx, name: &str) -> R<Option<Export>> {
     if !crate::legacy::exported(&cx.profile, name) {
         return Ok(None);
     }
-    let known = crate::exports::find(name);
+    // Modules of an older kernel run by a newer one's rules, too.
+    let known = cx
+        .profile
+        .exports
+        .find(name)
+        .or_else(|| Exports::V6_1.find(name));
     // 6.12 names and inline aliases are answered by the row that models them.
     let declared = table::ALIASES
         .iter()

@@ -77,7 +77,7 @@ pub fn lookup_name(cx: &mut Cx, name: &str) -> u64 {
         None => (None, name.to_owned()),
     };
     if only.is_none()
-        && crate::exports::find(&wanted).is_some()
+        && cx.profile.exports.find(&wanted).is_some()
         && let Ok(Some(export)) = crate::symbols::find(cx, &wanted)
     {
         return export.value;

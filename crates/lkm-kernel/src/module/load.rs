@@ -495,7 +495,7 @@ fn duplicate_export(cx: &Cx, index: usize) -> Option<String> {
             .and_then(|owners| owners.last())
         {
             Some(&(owner, _)) => cx.modules.list[owner].name.clone(),
-            None if crate::exports::find(&export.name).is_some() => "kernel".to_owned(),
+            None if cx.profile.exports.find(&export.name).is_some() => "kernel".to_owned(),
             None => continue,
         };
         let name = &cx.modules.list[index].name;

@@ -2,6 +2,7 @@
 
 use super::{COMING, GOING, LIVE, MODULE_WQ, UNFORMED, refs, taint};
 use crate::abi::{R, errno::*};
+use crate::exports::{Exports, Known};
 use crate::sched::wait::{Woken, wait_at};
 use crate::{Cx, printk, sched};
 use lkm_object::check::LoadInfo;
@@ -60,7 +61,7 @@ pub(super) fn wait_for(
 fn once(cx: &mut Cx, user: usize, info: &LoadInfo<'_>, name: &str) -> R<Found> {
     let proprietary = cx.modules.list[user].taints & (1 << taint::PROPRIETARY) != 0;
     // Modules that the kernel at hand does not have itself come first only when it does not export the name.
-    if let Some(known) = crate::exports::find(name).or_else(|| builtin(cx, name)) {
+    if let Some(known) = cx.profile.exports.find(name).or_else(|| builtin(cx, name)) {
         if known.gpl && proprietary {
             return Ok(Found::Absent);
         }
@@ -124,10 +125,13 @@ fn once(cx: &mut Cx, user: usize, info: &LoadInfo<'_>, name: &str) -> R<Found> {
     }
 }
 
-/// A name that only the table declares (functions of other kernels than the one the list was taken from).
-fn builtin(cx: &Cx, name: &str) -> Option<crate::exports::Known> {
-    (!cx.modules.exported.contains_key(name) && crate::symbols::declared(cx, name))
-        .then(crate::exports::Known::function)
+/// A name that this kernel does not export, but an older one does, or that only the table declares.
+fn builtin(cx: &Cx, name: &str) -> Option<Known> {
+    if cx.modules.exported.contains_key(name) {
+        return None;
+    }
+    let declared = || crate::symbols::declared(cx, name).then(Known::function);
+    Exports::V6_1.find(name).or_else(declared)
 }
 
 fn crc_mismatch(cx: &mut Cx, info: &LoadInfo<'_>, name: &str, crc: Option<u32>) -> Option<i32> {

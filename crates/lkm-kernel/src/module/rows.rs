@@ -80,7 +80,7 @@ fn symbol_get(cx: &mut Cx, c: &Call) -> R {
         }
         return Ok(addr);
     }
-    match crate::exports::find(&name) {
+    match cx.profile.exports.find(&name) {
         Some(known) if !known.gpl && !cx.profile.old_oops => {
             printk::log(
                 cx,
@@ -102,7 +102,7 @@ fn symbol_put(cx: &mut Cx, c: &Call) -> R {
             refs::put_key(cx, module, "symbol_get", addr)?;
             Ok(0)
         }
-        None if crate::exports::find(&name).is_some() => Ok(0),
+        None if cx.profile.exports.find(&name).is_some() => Ok(0),
         None => {
             trace::misuse(cx, "symbol-put", &name, 0, "__symbol_put");
             Err(crate::abi::Stop::Bug(format!(
