@@ -21,6 +21,7 @@ pub mod why;
 pub use finding::{
     At, Calls, Confidence, Finding, Outcome, RefStep, Report, SCHEMA, Step, Verdict,
 };
+pub use kinds::{Nature, nature};
 pub use rules::{RULES, Rule, rule};
 pub use symbols::{NoSymbols, Place, RunSymbols, Symbols};
 pub use verdict::{About, judge, merge};

@@ -40,6 +40,11 @@ const EXAMPLES: &[Example] = &[
     embedded!("kstop"),
 ];
 
+/// All of them: names and bytes.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    EXAMPLES.iter().map(|e| (e.0, e.1))
+}
+
 /// What loads before an example: names and bytes.
 type Needs = Vec<(&'static str, &'static [u8])>;
 

@@ -55,6 +55,15 @@ pub fn text(report: &Report, colour: bool) -> String {
     out
 }
 
+/// The findings alone, without colour; empty when there is none.
+pub fn findings(report: &Report) -> String {
+    let mut out = String::new();
+    for finding in report.roots() {
+        finding_text(&mut out, report, finding, &Paint(false));
+    }
+    out.trim_start_matches('\n').to_owned()
+}
+
 fn head(out: &mut String, report: &Report, paint: &Paint) {
     let verdict = match report.verdict {
         Verdict::Clean => paint.green("clean"),

@@ -3,7 +3,7 @@
 
 use lkm_kernel::Cx;
 use lkm_kernel::abi::{R, errno};
-use lkm_kernel::fs::{files, open, ops};
+use lkm_kernel::fs::{files, mmap, open, ops};
 use lkm_kernel::net::{family, netlink};
 use lkm_kernel::sched;
 
@@ -33,6 +33,16 @@ pub(crate) enum Act {
         cmd: u64,
         arg: u64,
     },
+    Mmap {
+        len: u64,
+        offset: u64,
+    },
+    Munmap,
+    Poll,
+    Seek {
+        offset: i64,
+        whence: u64,
+    },
     Dup,
     Close,
     Exit,
@@ -45,9 +55,34 @@ pub(crate) struct Doing {
     pub process: Option<String>,
     /// The name of the descriptor that the act uses or makes.
     pub name: String,
-    /// A second name: what dup makes.
+    /// A second name: what dup or mmap makes.
     pub other: String,
     pub act: Act,
+}
+
+const MMAP: &str = "mmap NAME MAPPING LENGTH [OFFSET]";
+
+/// An event mask of poll(2), by the names of its bits.
+fn poll_names(events: u32) -> String {
+    let bits = [
+        (0x1, "POLLIN"),
+        (0x2, "POLLPRI"),
+        (0x4, "POLLOUT"),
+        (0x8, "POLLERR"),
+        (0x10, "POLLHUP"),
+        (0x40, "POLLRDNORM"),
+        (0x100, "POLLWRNORM"),
+    ];
+    let names: Vec<&str> = bits
+        .iter()
+        .filter(|(bit, _)| events & bit != 0)
+        .map(|(_, name)| *name)
+        .collect();
+    if names.is_empty() {
+        "nothing".into()
+    } else {
+        names.join(" ")
+    }
 }
 
 fn number(text: &str) -> Result<u64, String> {
@@ -144,6 +179,25 @@ pub(crate) fn parse(first: &str, rest: &[String]) -> Option<Result<Doing, String
             (Ok(cmd), Ok(arg)) => doing(name, Act::Ioctl { cmd, arg }),
             _ => Err("ioctl NAME COMMAND [ARGUMENT]".into()),
         },
+        ("mmap", [name, other, len @ ..]) if matches!(len.len(), 1 | 2) => {
+            match (number(len[0]), len.get(1).map_or(Ok(0), |n| number(n))) {
+                (Ok(len), Ok(offset)) => doing(name, Act::Mmap { len, offset }).map(|d| Doing {
+                    other: (*other).to_owned(),
+                    ..d
+                }),
+                _ => Err(MMAP.into()),
+            }
+        }
+        ("mmap", _) => Err(MMAP.into()),
+        ("munmap", [name]) => doing(name, Act::Munmap),
+        ("munmap", _) => Err("munmap MAPPING".into()),
+        ("poll", [name]) => doing(name, Act::Poll),
+        ("poll", _) => Err("poll NAME".into()),
+        ("lseek", [name, offset]) => match offset.parse() {
+            Ok(offset) => doing(name, Act::Seek { offset, whence: 0 }),
+            Err(_) => Err("lseek NAME OFFSET".into()),
+        },
+        ("lseek", _) => Err("lseek NAME OFFSET".into()),
         ("dup", [name, other]) => doing(name, Act::Dup).map(|d| Doing {
             other: (*other).to_owned(),
             ..d
@@ -153,6 +207,10 @@ pub(crate) fn parse(first: &str, rest: &[String]) -> Option<Result<Doing, String
         ("close", _) => Err("close NAME".into()),
         ("exit", [name]) => doing(name, Act::Exit),
         ("exit", _) => Err("exit NAME".into()),
+        ("bind", _) => Err("bind NAME GROUPS".into()),
+        ("read", _) => Err("read NAME [COUNT]".into()),
+        ("put", _) => Err("put NAME \"TEXT\"".into()),
+        ("ioctl", _) => Err("ioctl NAME COMMAND [ARGUMENT]".into()),
         _ => return None,
     })
 }
@@ -204,6 +262,22 @@ impl Act {
             }),
             Act::Write(text) => ops::write(cx, fd, text.as_bytes()),
             Act::Ioctl { cmd, arg } => ops::ioctl(cx, fd, *cmd, *arg),
+            Act::Mmap { len, offset } => mmap::mmap(cx, tid, fd, *len, *offset),
+            Act::Munmap => mmap::munmap(cx, tid, u64::from(fd)),
+            Act::Poll => {
+                let events = ops::poll(cx, fd)?;
+                if events >= 0 {
+                    out.push(poll_names(events as u32));
+                }
+                Ok(events)
+            }
+            Act::Seek { offset, whence } => {
+                let at = ops::lseek(cx, fd, *offset, *whence)?;
+                if at >= 0 {
+                    out.push(at.to_string());
+                }
+                Ok(at)
+            }
             Act::Dup => files::dup(cx, tid, fd),
             Act::Close => ops::close(cx, fd),
             Act::Exit => Ok(0),

@@ -14,7 +14,7 @@ const OTHERS: &[(&str, i32)] = &[("/bin/true", 0), ("/bin/false", 1)];
 
 /// The files that programs of the lab see; the module tree is indexed when it is first needed.
 pub(crate) struct Disk {
-    modules: Vec<(String, Rc<Vec<u8>>)>,
+    modules: RefCell<Vec<(String, Rc<Vec<u8>>)>>,
     files: RefCell<Option<Rc<MemoryFiles>>>,
     indexed: Cell<bool>,
 }
@@ -23,10 +23,20 @@ impl Disk {
     /// Files under the names a script uses, and all of them as a module tree.
     pub(crate) fn new(modules: impl Iterator<Item = (String, Rc<Vec<u8>>)>) -> Rc<Disk> {
         Rc::new(Disk {
-            modules: modules.collect(),
+            modules: RefCell::new(modules.collect()),
             files: RefCell::default(),
             indexed: Cell::new(false),
         })
+    }
+
+    /// One more file; modprobe finds it from now on.
+    pub(super) fn add(&self, name: &str, bytes: Rc<Vec<u8>>) {
+        let mut modules = self.modules.borrow_mut();
+        modules.retain(|(known, _)| known != name);
+        modules.push((name.to_owned(), bytes));
+        // Made anew when they are next needed.
+        self.files.borrow_mut().take();
+        self.indexed.set(false);
     }
 
     /// The files where the script has them, and as /lib/modules/RELEASE; `indexed` with what depmod makes of that.
@@ -35,7 +45,7 @@ impl Disk {
         let made = self.files.borrow().clone();
         let disk = made.unwrap_or_else(|| {
             let disk = Rc::new(MemoryFiles::new());
-            for (name, bytes) in &self.modules {
+            for (name, bytes) in self.modules.borrow().iter() {
                 let base = name.rsplit('/').next().unwrap_or(name);
                 let module = format!("/lib/modules/{release}/kernel/{base}");
                 disk.put(name, bytes.as_ref().clone());

@@ -1,6 +1,7 @@
 //! Named processes of a script: each lives on between its steps, so that what it has open stays open.
 
 use super::acts::{Act, Doing};
+use super::texts::errno_name;
 use lkm_kernel::Cx;
 use lkm_kernel::abi::{R, errno};
 use lkm_kernel::fs::files;
@@ -18,12 +19,16 @@ const INBOX: u64 = 1 << 62;
 #[derive(Default)]
 struct Mail {
     jobs: VecDeque<(Act, u32)>,
+    /// A job was taken and not answered: the process is in a system call.
+    busy: bool,
     answer: Option<(i64, Vec<String>)>,
 }
 
 struct Person {
     tid: Tid,
     mail: Rc<RefCell<Mail>>,
+    /// The act that was still going on when its time was over, whose answer comes late.
+    late: Option<Doing>,
 }
 
 /// All of them, and the descriptors that have names.
@@ -47,14 +52,21 @@ fn live(cx: &mut Cx, mail: &Rc<RefCell<Mail>>) -> R<i64> {
             }
             continue;
         };
+        mail.borrow_mut().busy = true;
         let mut out = Vec::new();
         let value = act.run(cx, fd, &mut out)?;
         files::end_of_call(cx)?;
+        mail.borrow_mut().busy = false;
         mail.borrow_mut().answer = Some((value, out));
         if act == Act::Exit {
             return Ok(0);
         }
     }
+}
+
+fn blocked(cx: &Cx, tid: Tid) -> String {
+    let waits = cx.sched.tasks[tid as usize].waits;
+    format!("blocked in {}", waits.map_or("schedule", |w| w.0))
 }
 
 impl People {
@@ -76,7 +88,14 @@ impl People {
         let Ok(Some(tid)) = made else { return false };
         cx.sched.tasks[tid as usize].capable = capable;
         let _ = sched::wake(cx, tid);
-        self.by_name.insert(name.to_owned(), Person { tid, mail });
+        self.by_name.insert(
+            name.to_owned(),
+            Person {
+                tid,
+                mail,
+                late: None,
+            },
+        );
         true
     }
 
@@ -105,6 +124,9 @@ impl People {
             return Ok((i64::from(-errno::ESRCH), Vec::new()));
         };
         let (tid, mail) = (person.tid, Rc::clone(&person.mail));
+        if mail.borrow().busy && !cx.sched.tasks[tid as usize].dead {
+            return Err(format!("{process} is still {}", blocked(cx, tid)));
+        }
         let fd = handle.map_or(u32::MAX, |(_, fd)| fd);
         mail.borrow_mut().answer = None;
         mail.borrow_mut().jobs.push_back((doing.act.clone(), fd));
@@ -116,13 +138,16 @@ impl People {
         let answer = mail.borrow_mut().answer.take();
         let Some((value, out)) = answer else {
             let task = &cx.sched.tasks[tid as usize];
-            return Err(if task.oopsed {
-                format!("signal {}", task.oops_signal)
-            } else if task.dead {
-                "signal 9".into()
-            } else {
-                format!("blocked in {}", task.waits.map_or("schedule", |w| w.0))
-            });
+            if task.oopsed {
+                return Err(format!("signal {}", task.oops_signal));
+            }
+            if task.dead {
+                return Err("signal 9".into());
+            }
+            if let Some(person) = self.by_name.get_mut(&process) {
+                person.late = Some(doing.clone());
+            }
+            return Err(blocked(cx, tid));
         };
         // A process that ends does so after its answer.
         let now = cx.clock.now;
@@ -133,16 +158,40 @@ impl People {
         Ok((value, out))
     }
 
+    /// What acts that were blocked have answered since.
+    pub(super) fn late(&mut self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut done = Vec::new();
+        for (process, person) in &mut self.by_name {
+            if person.late.is_none() {
+                continue;
+            }
+            let Some((value, out)) = person.mail.borrow_mut().answer.take() else {
+                continue;
+            };
+            let ret = errno_name(value.min(0));
+            notes.push(format!("{process} has been answered {ret}"));
+            notes.extend(out);
+            if let Some(doing) = person.late.take().filter(|_| value >= 0) {
+                done.push((doing, process.clone(), value));
+            }
+        }
+        for (doing, process, value) in done {
+            self.remember(&doing, &process, value);
+        }
+        notes
+    }
+
     fn remember(&mut self, doing: &Doing, process: &str, value: i64) {
         let entry = (process.to_owned(), value as u32);
         match doing.act {
             Act::Open { .. } | Act::Socket { .. } => {
                 self.handles.insert(doing.name.clone(), entry);
             }
-            Act::Dup => {
+            Act::Dup | Act::Mmap { .. } => {
                 self.handles.insert(doing.other.clone(), entry);
             }
-            Act::Close => {
+            Act::Close | Act::Munmap => {
                 self.handles.remove(&doing.name);
             }
             Act::Exit => {

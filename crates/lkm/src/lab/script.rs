@@ -63,9 +63,17 @@ pub(crate) enum Step {
         signal: u32,
     },
     /// Who keeps a module loaded.
-    Why(String, bool),
+    Why {
+        module: String,
+        json: bool,
+    },
     /// Frees a module that cannot be unloaded.
-    Force(String, bool),
+    Force {
+        module: String,
+        json: bool,
+    },
+    /// What the judge says of a module, or of all.
+    Findings(Option<String>),
     /// Shows a sysctl, or sets it.
     Sysctl {
         name: String,
@@ -95,6 +103,11 @@ pub(crate) enum Expect {
         name: String,
         state: String,
         count: Option<i64>,
+    },
+    /// The judge finds this in the record so far, with this text if there is one.
+    Finding {
+        rule: String,
+        text: Option<String>,
     },
 }
 
@@ -229,6 +242,10 @@ fn expectation(words: &[String]) -> Result<Expect, String> {
         ["notes", texts @ ..] if !texts.is_empty() => Ok(Expect::Notes(
             texts.iter().map(|text| (*text).to_owned()).collect(),
         )),
+        ["finding", rule, text @ ..] if text.len() < 2 => Ok(Expect::Finding {
+            rule: (*rule).to_owned(),
+            text: text.first().map(|text| (*text).to_owned()),
+        }),
         ["module", name, "absent"] => Ok(Expect::Module {
             name: (*name).to_owned(),
             state: "absent".into(),
@@ -245,7 +262,7 @@ fn expectation(words: &[String]) -> Result<Expect, String> {
             count: Some(count.parse().map_err(|_| format!("{count} is no count"))?),
         }),
         _ => Err(
-            "expect errno NAME, output \"TEXT\", log \"TEXT\", notes \"TEXT\"..., or module NAME STATE COUNT".into(),
+            "expect errno NAME, output \"TEXT\", log \"TEXT\", notes \"TEXT\"..., finding RULE [\"TEXT\"], or module NAME STATE COUNT".into(),
         ),
     }
 }
@@ -372,6 +389,15 @@ fn step(first: &str, rest: &[String]) -> Result<Step, String> {
     }
 }
 
+/// One word and perhaps `--json`.
+fn with_json(usage: &str, rest: &[String]) -> Result<(String, bool), String> {
+    let (flags, words): (Vec<&String>, Vec<&String>) = rest.iter().partition(|w| *w == "--json");
+    match words.as_slice() {
+        [module] => Ok(((*module).clone(), !flags.is_empty())),
+        _ => Err(usage.into()),
+    }
+}
+
 fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
     let one = |usage: &str| match rest {
         [word] => Ok(word.clone()),
@@ -381,9 +407,14 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
         "cat" => Ok(Step::Cat(one("PATH")?)),
         "ls" => Ok(Step::Ls(one("PATH")?)),
         "lsof" => Ok(Step::Lsof(one("PID|NAME")?)),
-        "why" => match rest {
-            [json, module] if json == "--json" => Ok(Step::Why(module.clone(), true)),
-            _ => Ok(Step::Why(one("[--json] MODULE")?, false)),
+        "why" => {
+            let (module, json) = with_json("why MODULE [--json]", rest)?;
+            Ok(Step::Why { module, json })
+        }
+        "findings" => match rest {
+            [] => Ok(Step::Findings(None)),
+            [module] => Ok(Step::Findings(Some(module.clone()))),
+            _ => Err("findings [MODULE]".into()),
         },
         "reap" => match one("delay|soon|now|reuse")?.as_str() {
             "delay" => Ok(Step::Reap(Reap::Delay)),
@@ -398,11 +429,11 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
             _ => Err("trace on|off".into()),
         },
         "unload" => match rest {
-            [force, module] if force == "--force" => Ok(Step::Force(module.clone(), false)),
-            [force, json, module] if force == "--force" && json == "--json" => {
-                Ok(Step::Force(module.clone(), true))
+            [force, rest @ ..] if force == "--force" => {
+                let (module, json) = with_json("unload --force MODULE [--json]", rest)?;
+                Ok(Step::Force { module, json })
             }
-            _ => Err("unload --force [--json] MODULE".into()),
+            _ => Err("unload --force MODULE [--json]".into()),
         },
         "kill" => match rest {
             [who] => Ok(Step::Kill {
@@ -432,6 +463,13 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
         "join" => Ok(Step::Join(one("NAME")?)),
         "stop" => Ok(Step::Stop(one("NAME")?)),
         "write" => match rest {
+            // A descriptor's name has no slash.
+            [name, text] if !name.contains('/') => {
+                let words = [name.clone(), text.clone()];
+                acts::parse("put", &words)
+                    .unwrap_or(Err(String::new()))
+                    .map(Step::Does)
+            }
             [path, text] => Ok(Step::Write {
                 path: path.clone(),
                 text: text.clone(),
@@ -455,16 +493,32 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
 }
 
 impl Step {
-    /// The module file that the step reads.
+    /// The module file that the step hands to the kernel.
     pub(crate) fn file(&self) -> Option<&str> {
         match self {
             Step::InitModule { file, .. } | Step::FinitModule { file, .. } => Some(file),
-            Step::Tool { name, args } if name == "insmod" => args
-                .iter()
-                .find(|a| !a.starts_with('-'))
-                .map(String::as_str),
             Step::Start { step, .. } => step.file(),
             _ => None,
+        }
+    }
+
+    /// The module files that the step names, tools included.
+    pub(crate) fn files(&self) -> Vec<&str> {
+        match self {
+            Step::Tool { name, args } if matches!(name.as_str(), "insmod" | "modinfo") => {
+                let mut names = args
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|a| !a.starts_with('-'));
+                // What follows insmod's file are parameters.
+                if name == "insmod" {
+                    names.next().into_iter().collect()
+                } else {
+                    names.collect()
+                }
+            }
+            Step::Start { step, .. } => step.files(),
+            other => other.file().into_iter().collect(),
         }
     }
 }

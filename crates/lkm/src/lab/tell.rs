@@ -4,7 +4,7 @@ use super::people::People;
 use lkm_judge::why::{Depth, Reference, Why};
 use lkm_kernel::Cx;
 use lkm_kernel::abi::R;
-use lkm_kernel::fs::files;
+use lkm_kernel::fs::{files, mmap};
 use lkm_kernel::module::refs::Held;
 use lkm_kernel::module::{self, kallsyms, show};
 use lkm_kernel::sched::Tid;
@@ -18,6 +18,18 @@ pub(super) fn ps(cx: &Cx) -> Vec<String> {
                 .waits
                 .map_or_else(String::new, |(what, _)| format!(" blocked in {what}"));
             format!("{:5} {} {}{waits}", t.pid, t.kind.name(), t.comm)
+        })
+        .collect()
+}
+
+/// The kernel log, with its time stamps.
+pub(super) fn dmesg(cx: &Cx) -> Vec<String> {
+    let stamp = |time: u64| (time / 1_000_000_000, time / 1000 % 1_000_000);
+    let lines = cx.printk.lines.iter();
+    lines
+        .map(|l| {
+            let (seconds, micros) = stamp(l.time);
+            format!("[{seconds:5}.{micros:06}] {}", l.text)
         })
         .collect()
 }
@@ -87,6 +99,10 @@ fn holders(cx: &Cx, file: u64) -> Vec<String> {
                 task.comm, task.pid
             ));
         }
+    }
+    for tid in mmap::mappers(cx, file) {
+        let task = &cx.sched.tasks[tid as usize];
+        out.push(format!("{}/{} as a mapping", task.comm, task.pid));
     }
     out
 }

@@ -86,6 +86,11 @@ impl Lab {
         })
     }
 
+    /// The kernel itself, for a child that drives it line by line.
+    pub(crate) fn kernel(&mut self) -> &mut Cx {
+        &mut self.cx
+    }
+
     /// Runs `body` in a confined child; what it recorded, and how it ended.
     pub(crate) fn record(
         &mut self,

@@ -1,0 +1,317 @@
+//! `lkm lab` without a script: a prompt on a terminal, or commands through a pipe. The kernel lives in a child and
+//! keeps its state from command to command; when the child is gone, `reset` boots another.
+
+use super::complete::Terminal;
+use super::files::{Sources, named};
+use super::script::{self, Command, Step};
+use super::session::{self, Gone, Session, Setup};
+use super::{Done, Options, help, symvers};
+use lkm_kernel::profile::Profile;
+use std::cell::RefCell;
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+/// Longest line that is read from a pipe.
+const MAX_LINE: u64 = 64 << 10;
+
+/// A kernel and what the prompt knows of it.
+pub(super) struct Prompt {
+    setup: Setup,
+    /// The user named a profile or a release: the first module does not choose it.
+    chosen: bool,
+    session: Option<Session>,
+    pub(super) sources: Sources,
+    last: Done,
+    fresh: bool,
+    colour: bool,
+    /// An expectation was not met.
+    unmet: bool,
+}
+
+/// What goes on after a line.
+enum Next {
+    Line,
+    Quit,
+}
+
+/// Runs the prompt; status 1 when an expectation was not met.
+pub(super) fn run(options: &Options) -> Result<ExitCode, String> {
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let mut prompt = Prompt::new(options)?;
+    prompt.colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    prompt.start()?;
+    let prompt = Rc::new(RefCell::new(prompt));
+    if terminal {
+        lkm_machine::session::catch_interrupts();
+        println!("{}", prompt.borrow().greeting());
+        let mut input = Terminal::new(Rc::clone(&prompt))?;
+        loop {
+            let sign = format!("lkm {}> ", prompt.borrow().setup.profile.name);
+            let Some(line) = input.line(&sign)? else {
+                break;
+            };
+            if let Next::Quit = prompt.borrow_mut().line(&line) {
+                break;
+            }
+        }
+    } else {
+        piped(&mut prompt.borrow_mut())?;
+    }
+    let unmet = prompt.borrow().unmet;
+    Ok(ExitCode::from(u8::from(unmet)))
+}
+
+/// Commands from a pipe or file: each is shown before what it says.
+fn piped(prompt: &mut Prompt) -> Result<(), String> {
+    let mut input = std::io::stdin().lock();
+    loop {
+        let mut bytes = Vec::new();
+        let mut limited = input.by_ref().take(MAX_LINE);
+        limited
+            .read_until(b'\n', &mut bytes)
+            .map_err(|e| e.to_string())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.len() as u64 == MAX_LINE {
+            return Err("a line is too long".into());
+        }
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        println!("$ {line}");
+        let next = prompt.line(line);
+        // What reads this may want it before the next command.
+        std::io::stdout().flush().map_err(|e| e.to_string())?;
+        if let Next::Quit = next {
+            return Ok(());
+        }
+    }
+}
+
+impl Prompt {
+    fn new(options: &Options) -> Result<Prompt, String> {
+        let directory = options.modules.clone().unwrap_or_default();
+        let mut sources = Sources::new(directory, options.base.clone());
+        if let Some(release) = &options.kernel {
+            sources.open_tree(release)?;
+        }
+        let files = sources.at_start();
+        let common = session::common_vermagic(&files);
+        let built_for = common.as_deref().and_then(|v| v.split(' ').next());
+        let release = options
+            .kernel
+            .as_deref()
+            .or(built_for)
+            .unwrap_or("6.1.0")
+            .to_owned();
+        let profile = match &options.profile {
+            Some(name) => Profile::named(name).ok_or_else(|| format!("no profile {name}"))?,
+            None => Profile::for_release(&release),
+        };
+        Ok(Prompt {
+            setup: Setup {
+                profile,
+                crcs: symvers(&release).map(Rc::new),
+                release,
+                vermagic: options.vermagic.clone(),
+                boot: Vec::new(),
+                files,
+                prompt: true,
+            },
+            chosen: options.profile.is_some() || options.kernel.is_some(),
+            session: None,
+            sources,
+            last: Done::default(),
+            fresh: true,
+            colour: false,
+            unmet: false,
+        })
+    }
+
+    /// Boots a fresh kernel.
+    fn start(&mut self) -> Result<(), String> {
+        self.session = None;
+        self.last = Done::default();
+        self.fresh = true;
+        self.session = Some(Session::start(&self.setup)?);
+        Ok(())
+    }
+
+    fn greeting(&self) -> String {
+        format!(
+            "A kernel of your own, with the rules of Linux {}: no root, nothing to break. `help` lists the commands.\n\
+             Try: insmod hello.ko, lsmod, why hello, rmmod hello, dmesg; `lkm tour` tells five stories.",
+            self.setup.profile.name
+        )
+    }
+
+    /// Modules in /proc/modules after the last step.
+    pub(super) fn loaded(&self) -> Vec<String> {
+        let rows = self.last.of("mod");
+        rows.filter_map(|row| row.split(' ').next())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The names in a directory of the lab.
+    pub(super) fn names(&mut self, path: &str) -> Vec<String> {
+        self.session
+            .as_mut()
+            .map(|session| session.names(path))
+            .unwrap_or_default()
+    }
+
+    /// One line, whatever it is; what it says is printed.
+    fn line(&mut self, line: &str) -> Next {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["quit"] => return Next::Quit,
+            ["help"] => print!("{}", help::list()),
+            ["help", name] => match help::find(name) {
+                Some(entry) => print!("{}", help::page(entry)),
+                None => println!("lkm: {name}: no such command; `help` lists them"),
+            },
+            ["reset"] => self.restart(),
+            _ => match script::parse_line(line) {
+                Ok(Some((text, command))) => self.command(&text, &command),
+                Ok(None) => {}
+                Err(why) => println!("lkm: {why}"),
+            },
+        }
+        Next::Line
+    }
+
+    fn restart(&mut self) {
+        match self.start() {
+            Ok(()) => println!(
+                "a fresh kernel, with the rules of Linux {}",
+                self.setup.profile.name
+            ),
+            Err(why) => println!("lkm: {why}"),
+        }
+    }
+
+    fn command(&mut self, text: &str, command: &Command) {
+        match command {
+            Command::Profile(name) => {
+                match Profile::named(name) {
+                    Some(profile) => {
+                        self.setup.profile = profile;
+                        self.chosen = true;
+                        self.restart();
+                    }
+                    None => println!("lkm: no profile {name}; `help profile` lists them"),
+                }
+                return;
+            }
+            Command::Boot(words) => {
+                self.setup.boot.clone_from(words);
+                self.restart();
+                return;
+            }
+            _ => {}
+        }
+        if self.session.is_none() {
+            println!("lkm: there is no kernel: `reset` boots one");
+            return;
+        }
+        if let Err(gone) = self.act(text, command) {
+            self.session = None;
+            println!("lkm: {gone}; `reset` boots a fresh kernel");
+        }
+    }
+
+    fn act(&mut self, text: &str, command: &Command) -> Result<(), Gone> {
+        self.give_files(command)?;
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        if let Command::Expect(expect) = command {
+            match session.unmet(&self.last, expect)? {
+                None => println!("met"),
+                Some(why) => {
+                    println!("not met: {why}");
+                    self.unmet = true;
+                }
+            }
+            return Ok(());
+        }
+        let Some(done) = session.run(text, command)? else {
+            return Ok(());
+        };
+        self.show(&done);
+        if matches!(command, Command::Step(Step::Findings(_))) {
+            return Ok(());
+        }
+        if done.of("mod").next().is_some() {
+            self.fresh = false;
+        }
+        self.last = done;
+        Ok(())
+    }
+
+    /// Hands the child the files that the line names and that it does not have yet.
+    fn give_files(&mut self, command: &Command) -> Result<(), Gone> {
+        let mut wanted: Vec<(String, Rc<Vec<u8>>)> = Vec::new();
+        for name in named(command) {
+            if let Some(bytes) = self.sources.read(name) {
+                wanted.push((name.to_owned(), bytes));
+            }
+        }
+        self.adapt(&wanted);
+        wanted.extend(self.sources.of_modprobe(command));
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        for (name, bytes) in wanted {
+            session.put(&name, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// A kernel that has loaded nothing yet becomes that of the first module file.
+    fn adapt(&mut self, files: &[(String, Rc<Vec<u8>>)]) {
+        let Some((_, bytes)) = files.first().filter(|_| self.fresh && !self.chosen) else {
+            return;
+        };
+        if lkm_object::module::ModuleFile::parse(bytes).is_err() {
+            return;
+        }
+        let release = session::release_of(bytes);
+        if release == self.setup.release {
+            return;
+        }
+        self.setup.profile = Profile::for_release(&release);
+        self.setup.crcs = symvers(&release).map(Rc::new);
+        println!("  [lab] {release} is what it was built for: the kernel takes that release");
+        self.setup.release = release;
+        if let Err(why) = self.start() {
+            println!("lkm: {why}");
+        }
+    }
+
+    fn show(&self, done: &Done) {
+        for line in done.shown() {
+            if self.colour && line.starts_with("  [") {
+                println!("\x1b[2m{line}\x1b[0m");
+            } else {
+                println!("{line}");
+            }
+        }
+        if done.ret == "panic" {
+            println!("  [lab] `reset` boots a fresh kernel");
+        } else if done.ret.starts_with("signal") && done.of("log").any(|l| l.contains("Oops")) {
+            println!(
+                "  [lab] killed by an oops; the kernel goes on as a real one would, and `reset` boots a fresh one"
+            );
+        } else if done.ret.starts_with("blocked") {
+            println!(
+                "  [lab] it stays in the background: `ps` shows it, `kill` ends it where it can be ended"
+            );
+        }
+    }
+}
