@@ -37,11 +37,7 @@ pub struct Inbox(());
 
 impl Inbox {
     /// Says that all is done so far, and waits for the next message; None when the parent has gone.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "a message is no item of a sequence: the wait says that all is done"
-    )]
-    pub fn next(&mut self) -> Option<Vec<u8>> {
+    pub fn receive(&mut self) -> Option<Vec<u8>> {
         // SAFETY: one byte of a static.
         if unsafe { libc::write(OUT, b".".as_ptr().cast(), 1) } != 1 {
             return None;
@@ -253,7 +249,7 @@ mod tests {
             LIMITS,
             || Ok(7u8),
             |seven, mut record, mut inbox| {
-                while let Some(message) = inbox.next() {
+                while let Some(message) = inbox.receive() {
                     if message == b"end" {
                         return;
                     }
@@ -282,7 +278,7 @@ mod tests {
             LIMITS,
             || crate::trap::install().map_err(|e| e.to_string()),
             |(), _, mut inbox| {
-                let _ = inbox.next();
+                let _ = inbox.receive();
                 loop {
                     std::hint::spin_loop();
                 }

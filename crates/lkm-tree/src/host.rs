@@ -34,6 +34,10 @@ pub trait Host {
     fn syslog(&self, ident: &str, priority: i32, text: &[u8]);
     /// Whether standard error is closed, so that messages must go to the log.
     fn stderr_closed(&self) -> bool;
+    /// How many threads may run at a time; more than one only where the process may make threads.
+    fn processors(&self) -> usize {
+        1
+    }
 }
 
 /// The process itself.
@@ -93,6 +97,10 @@ impl io::Write for Stdout {
 const LOG_DAEMON: i32 = 3 << 3;
 
 impl Host for Process {
+    fn processors(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, |n| n.get())
+    }
+
     fn env(&self, name: &str) -> Option<Vec<u8>> {
         Some(std::env::var_os(name)?.into_vec())
     }

@@ -30,7 +30,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "lab",
-        help: "the lab kernel, driven by a script",
+        help: "the lab kernel at a prompt, or driven by a script",
         run: lab::main,
     },
     Command {

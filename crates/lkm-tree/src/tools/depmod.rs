@@ -307,7 +307,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
     }
 
     memory.recall(fs, &outname);
-    let read = read_all(fs, &found, &r, &memory);
+    let read = read_all(fs, host, &found, &r, &memory);
     memory.take(&dirname, &searched, &found, &read);
     let mut modules = Vec::with_capacity(found.len());
     for (found, read) in found.into_iter().zip(read) {

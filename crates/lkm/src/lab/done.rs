@@ -123,7 +123,7 @@ impl Done {
             self.of("log")
                 .map(|text| format!("  [log] {}", plain(text))),
         );
-        if self.ret != "0" && !self.ret.is_empty() {
+        if !matches!(self.ret.as_str(), "" | "0" | "exit 0") {
             lines.push(format!("  [lab] {}", self.ret));
         }
         lines

@@ -62,7 +62,7 @@ pub(super) fn serve(cx: &mut Cx, record: Record, mut inbox: Inbox, files: Files,
         number: 0,
         prompt,
     };
-    while let Some(message) = inbox.next() {
+    while let Some(message) = inbox.receive() {
         trace::taken(cx);
         match Message::decode(&message) {
             Some(Message::Line(text)) => lab.line(cx, text),

@@ -11,6 +11,7 @@ use crate::depmod::facts::{self, Facts, FactsError};
 use crate::depmod::scan::Found;
 use crate::errno::Errno;
 use crate::fs::Files;
+use crate::host::Host;
 
 /// A module's key, its place in the record of the last run if it was known,
 /// and what it says.
@@ -48,15 +49,19 @@ fn read(fs: &dyn Files, f: &Found, crcs: bool, memory: &Memory) -> Read {
 }
 
 /// Reads all modules, on all processors.
-pub fn read_all(fs: &dyn Files, found: &[Found], r: &Request, memory: &Memory) -> Vec<Read> {
+pub fn read_all(
+    fs: &dyn Files,
+    host: &dyn Host,
+    found: &[Found],
+    r: &Request,
+    memory: &Memory,
+) -> Vec<Read> {
     let read = |f: &Found| read(fs, f, r.checks.versions, memory);
     // Few modules are not worth the question how many processors there are.
     if found.len() < 16 {
         return found.iter().map(read).collect();
     }
-    let threads = std::thread::available_parallelism()
-        .map_or(1, |n| n.get())
-        .min(16);
+    let threads = host.processors().min(16);
     if threads == 1 {
         return found.iter().map(read).collect();
     }
