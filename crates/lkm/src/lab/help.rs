@@ -70,7 +70,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         "unload",
-        "--force MODULE [--json]",
+        "--force [--json] MODULE",
         "free a module that cannot be unloaded",
         "Forges its state and count, replaces an exit that cannot run, takes back what it registered, and unloads it.",
         "unload --force vms",

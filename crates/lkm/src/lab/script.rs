@@ -408,7 +408,7 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
         "ls" => Ok(Step::Ls(one("PATH")?)),
         "lsof" => Ok(Step::Lsof(one("PID|NAME")?)),
         "why" => {
-            let (module, json) = with_json("why MODULE [--json]", rest)?;
+            let (module, json) = with_json("why [--json] MODULE", rest)?;
             Ok(Step::Why { module, json })
         }
         "findings" => match rest {
@@ -430,10 +430,10 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
         },
         "unload" => match rest {
             [force, rest @ ..] if force == "--force" => {
-                let (module, json) = with_json("unload --force MODULE [--json]", rest)?;
+                let (module, json) = with_json("unload --force [--json] MODULE", rest)?;
                 Ok(Step::Force { module, json })
             }
-            _ => Err("unload --force MODULE [--json]".into()),
+            _ => Err("unload --force [--json] MODULE".into()),
         },
         "kill" => match rest {
             [who] => Ok(Step::Kill {
