@@ -11,6 +11,8 @@ pub enum Nature {
     Pin,
     /// Something reachable by name or by event: left behind, it is called.
     Registration,
+    /// A thread of the kernel's that runs what the module gives it.
+    Thread,
     /// Counted by a rule of its own (the module's own reference count).
     Own,
 }
@@ -36,6 +38,7 @@ const MEMORY: &[&str] = &[
     "radix tree",
     "bitmap",
     "skb",
+    "net_device",
     "string",
     "firmware",
     "bio set",
@@ -44,6 +47,11 @@ const MEMORY: &[&str] = &[
     "sg table",
     "kfifo",
 ];
+
+/// Whether something that will call a function is found by its registration: it runs nothing until then.
+pub fn is_registered(kind: &str) -> bool {
+    matches!(kind, "cpu hotplug state")
+}
 
 /// The nature of a kind, by its name. A kind nobody has classified counts as a registration: its danger is
 /// told then, at worst in too strong a word.
@@ -56,6 +64,7 @@ pub fn nature(kind: &str) -> Nature {
         "module-ref" => Nature::Own,
         _ if kind.ends_with("-ref") || kind.ends_with(" reference") => Nature::Reference,
         "file" => Nature::Reference,
+        "kthread worker" => Nature::Thread,
         _ => Nature::Registration,
     }
 }

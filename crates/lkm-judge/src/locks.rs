@@ -62,6 +62,11 @@ pub fn is_shared(kind: &str) -> bool {
     kind.ends_with("-read")
 }
 
+/// Kinds that are no locks, but functions that run and that others wait for.
+pub fn is_callback(kind: &str) -> bool {
+    matches!(kind, "work" | "workqueue" | "timer" | "hrtimer")
+}
+
 impl<'t> Locks<'t> {
     /// Takes over one lock event.
     pub fn apply(&mut self, op: LockOp, kind: &'t str, key: u64, class: u64, at: Moment<'t>) {

@@ -171,6 +171,7 @@ pub mod errno {
     pub const ESOCKTNOSUPPORT: i32 = 94;
     pub const EAFNOSUPPORT: i32 = 97;
     pub const EADDRINUSE: i32 = 98;
+    pub const EADDRNOTAVAIL: i32 = 99;
     pub const ENOBUFS: i32 = 105;
     pub const ETIMEDOUT: i32 = 110;
     pub const ECONNREFUSED: i32 = 111;

@@ -109,13 +109,17 @@ pub(crate) fn blocking(cx: &mut Cx) -> R<()> {
 
 /// A function that may sleep was called: in atomic context that is a bug (might_sleep).
 pub(crate) fn may_sleep(cx: &mut Cx, function: &str) {
-    if in_atomic(cx) && crate::sched::current(cx).is_some() {
-        let detail = format!(
+    let depth = crate::rcu::depth(cx);
+    if (in_atomic(cx) || depth != 0) && crate::sched::current(cx).is_some() {
+        let mut detail = format!(
             "in_atomic(): {}, irqs_disabled(): {}, preempt_count {:#x}",
             u8::from(preempt_count(cx) != 0),
             u8::from(irqs_disabled(cx)),
             preempt_count(cx)
         );
+        if depth != 0 {
+            detail = format!("{detail}, RCU nest depth {depth}");
+        }
         trace::misuse(cx, "sleep-in-atomic", &detail, 0, function);
     }
 }

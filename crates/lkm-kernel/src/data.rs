@@ -11,6 +11,8 @@ use lkm_machine::{leaf, map};
 pub struct State {
     /// Guest address of `jiffies`; 0 until it is made.
     pub jiffies: u64,
+    /// `boot_cpu_data`; 0 until it is made.
+    pub(crate) boot_cpu: u64,
     kdata_used: u64,
     percpu_used: u64,
 }
@@ -163,6 +165,7 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
         _ => {
             for make in [
                 crate::mm::slab::variable,
+                crate::mm::cpu::variable,
                 crate::module::param_ops::variable,
                 crate::drivers::kobject::variable,
                 crate::drivers::platform::variable,

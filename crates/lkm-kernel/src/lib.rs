@@ -8,6 +8,7 @@ mod audit;
 mod boot;
 mod choice;
 pub mod context;
+mod crypto;
 mod data;
 pub mod drivers;
 pub mod exports;

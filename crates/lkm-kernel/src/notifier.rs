@@ -13,7 +13,7 @@ use lkm_trace::{Class, Event};
 pub struct State {
     heads: Map<&'static str, u64>,
     srcu: Map<u64, u64>,
-    loopback: u64,
+    info: u64,
 }
 
 const STOP: u32 = 0x8000;
@@ -120,24 +120,26 @@ const NETDEV_REGISTER: u64 = 5;
 /// NETDEV_UNREGISTER.
 const NETDEV_UNREGISTER: u64 = 6;
 
-/// The one device of an unconfigured machine, the loopback, down: its net_device and a
-/// netdev_notifier_info about it.
-fn loopback(cx: &mut Cx) -> R<u64> {
-    if cx.notifiers.loopback == 0 {
-        let dev = crate::mm::kernel_object(cx, 4096)?;
-        cx.write(dev + cx.off.net_device_name, b"lo\0")?;
-        let info = crate::mm::kernel_object(cx, 64)?;
-        cx.w64(info, dev)?;
-        cx.notifiers.loopback = info;
+/// A netdev_notifier_info about a device, for one call.
+fn about(cx: &mut Cx, dev: u64) -> R<u64> {
+    if cx.notifiers.info == 0 {
+        cx.notifiers.info = crate::mm::kernel_object(cx, 64)?;
     }
-    Ok(cx.notifiers.loopback)
+    // One at a time: who is told inside of a call finds the words of the inner one gone, as nobody keeps them.
+    let info = cx.notifiers.info;
+    cx.w64(info, dev)?;
+    Ok(info)
+}
+
+/// Something happens to a network device: everybody on the chain is told. What the last one answered.
+pub(crate) fn netdevice_event(cx: &mut Cx, event: u64, dev: u64) -> R<u32> {
+    let head = own_head(cx, "netdevice")?;
+    let info = about(cx, dev)?;
+    Ok(call(cx, head, event, info)?.0 as u32)
 }
 
 fn call_netdevice_notifiers(cx: &mut Cx, c: &Call) -> R {
-    let head = own_head(cx, "netdevice")?;
-    let info = crate::mm::kernel_object(cx, 64)?;
-    cx.w64(info, c.a[1])?;
-    Ok(u64::from(call(cx, head, c.a[0], info)?.0))
+    Ok(u64::from(netdevice_event(cx, c.a[0], c.a[1])?))
 }
 
 /// Registers, and tells the newcomer of the devices that are there; it may refuse.
@@ -147,7 +149,8 @@ fn register_netdevice_notifier(cx: &mut Cx, c: &Call) -> R {
     if result != 0 {
         return Ok(result);
     }
-    let info = loopback(cx)?;
+    let loopback = crate::net::dev::loopback(cx)?;
+    let info = about(cx, loopback)?;
     let function = cx.r64(c.a[0] + cx.off.nb_call)?;
     let answer = cx.call_guest(function, &[c.a[0], NETDEV_REGISTER, info]) as u32;
     let errno = to_errno(answer);
@@ -163,7 +166,8 @@ fn unregister_netdevice_notifier(cx: &mut Cx, c: &Call) -> R {
     let head = own_head(cx, "netdevice")?;
     let result = unregister(cx, head, c.a[0])?;
     if result == 0 {
-        let info = loopback(cx)?;
+        let loopback = crate::net::dev::loopback(cx)?;
+        let info = about(cx, loopback)?;
         let function = cx.r64(c.a[0] + cx.off.nb_call)?;
         cx.call_guest(function, &[c.a[0], NETDEV_UNREGISTER, info]);
     }
@@ -296,7 +300,7 @@ fn call_robust(cx: &mut Cx, first: u64, up: u64, down: u64, arg: u64) -> R<u32> 
 }
 
 /// notifier_to_errno, as a negative number.
-fn to_errno(answer: u32) -> i32 {
+pub(crate) fn to_errno(answer: u32) -> i32 {
     let answer = answer & !STOP;
     if answer > OK {
         OK as i32 - answer as i32

@@ -27,6 +27,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "preempt-imbalance",
         "preempt_count differs after a callback",
     ),
+    (
+        "rcu-imbalance",
+        "a callback returned inside of an RCU read-side critical section",
+    ),
     ("irq-imbalance", "interrupts are off after a callback"),
     (
         "lock-held",

@@ -141,7 +141,10 @@ fn cause(case: &Case<'_, '_>, fault: &Fault<'_>) -> Option<Cause> {
     }
     if about.starts_with("freed") {
         return cause("use-after-free", "", format!("{about}, which is freed")).map(|c| Cause {
-            what: c.what.replacen("freed ", "a ", 1),
+            what: c
+                .what
+                .replacen("freed object", "an object", 1)
+                .replacen("freed ", "a ", 1),
             ..c
         });
     }
@@ -214,8 +217,13 @@ fn verb(fault: &Fault<'_>) -> &'static str {
 fn specific(case: &Case<'_, '_>, fault: &Fault<'_>, cause: Cause) -> Draft {
     let mut draft = placed(case, fault, cause.rule);
     let inside = super::symbol(&draft.place.at);
-    let by = if fault.function.is_empty() {
+    let by = if fault.function.is_empty() && inside.is_empty() {
+        let task = case.ledger.task_name(fault.at.tid);
+        format!("the kernel's own code (in {task})")
+    } else if fault.function.is_empty() {
         inside
+    } else if inside.is_empty() {
+        fault.function.to_owned()
     } else {
         format!("{}, called by {inside},", fault.function)
     };

@@ -1,6 +1,6 @@
 //! Tasks that wait for ever: an exit that hangs, an init that never returns, and tasks that wait for each other.
 
-use lkm_trace::{End, Phase, TaskEnd};
+use lkm_trace::{End, Phase, TaskEnd, TaskKind};
 
 use super::{Case, Draft};
 use crate::ledger::{Blocked, Life};
@@ -250,6 +250,11 @@ fn base(
     draft
 }
 
+fn waits_for_works(blocked: &Blocked<'_>) -> bool {
+    let f = blocked.function;
+    f.contains("work") && !f.contains("kthread")
+}
+
 /// An earlier finding that explains why the chain cannot move: a dead holder, a misused lock, a loop, a
 /// lock order that came true.
 fn explained(case: &Case<'_, '_>, blocked: &Blocked<'_>, tids: &[u32]) -> Option<usize> {
@@ -263,6 +268,16 @@ fn explained(case: &Case<'_, '_>, blocked: &Blocked<'_>, tids: &[u32]) -> Option
     };
     case.drafts.iter().position(|d| match d.rule {
         "mutex-misuse" => d.key == blocked.on && d.key != 0,
+        // Who waits for works waits for a worker: one that died with a work will not finish it.
+        "oops"
+            if waits_for_works(blocked)
+                && ledger
+                    .tasks
+                    .get(&d.tid)
+                    .is_some_and(|t| t.kind == TaskKind::Worker) =>
+        {
+            dead(d.tid)
+        }
         "oops" => tids.iter().chain(&holder).any(|&t| t == d.tid && dead(t)),
         "livelock" => tids[1..].contains(&d.tid) || d.tid == blocked.at.tid,
         "deadlock" => tids[1..].contains(&d.tid),

@@ -19,12 +19,15 @@ fn running(case: &mut Case<'_, '_>) {
     let ledger = case.ledger;
     for left in &ledger.leftovers {
         let owner = ledger.at_address(left.function).or(left.at.life);
-        if owner.is_some_and(|l| ledger.lives[l].name != ledger.judged_name())
-            || case.full("left-running")
-        {
+        let rule = if crate::kinds::is_registered(left.kind) {
+            "left-registered"
+        } else {
+            "left-running"
+        };
+        if owner.is_some_and(|l| ledger.lives[l].name != ledger.judged_name()) || case.full(rule) {
             continue;
         }
-        let mut draft = case.draft("left-running", &left.at);
+        let mut draft = case.draft(rule, &left.at);
         draft.life = owner;
         draft.phase = Phase::AfterExit;
         draft.key = left.key;
@@ -120,6 +123,7 @@ fn leak(case: &Case<'_, '_>, object: &Object<'_>, life: &Life<'_>, nature: Natur
     let rule = match nature {
         Nature::Memory | Nature::Reference => "memory-leak",
         Nature::Pin => "module-pinned",
+        Nature::Thread => "left-running",
         _ => "left-registered",
     };
     let failed = life.init.is_some_and(|(_, v)| v < 0);
@@ -152,6 +156,10 @@ fn leak(case: &Case<'_, '_>, object: &Object<'_>, life: &Life<'_>, nature: Natur
         ),
         Nature::Pin => format!(
             "{}{name}, taken by {}{inside}, is not given back after {after}: the module that owns it stays pinned",
+            object.kind, object.function
+        ),
+        Nature::Thread => format!(
+            "{}{name}, started by {}{inside}, still runs after {after}: its next work is code that has gone",
             object.kind, object.function
         ),
         _ => format!(

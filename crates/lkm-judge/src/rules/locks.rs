@@ -16,7 +16,7 @@ pub(super) fn check(case: &mut Case<'_, '_>) {
             "unlock-by-other" | "unlock-unlocked" | "recursive" | "uninitialised"
             | "freed-held" | "in-atomic" | "lock-held" => lock(case, misuse),
             "sleep-in-atomic" | "schedule-in-atomic" => sleep(case, misuse),
-            "preempt-imbalance" | "irq-imbalance" => imbalance(case, misuse),
+            "preempt-imbalance" | "irq-imbalance" | "rcu-imbalance" => imbalance(case, misuse),
             _ => continue,
         };
         if let Some(mut draft) = draft
@@ -228,7 +228,8 @@ fn sleep(case: &mut Case<'_, '_>, misuse: &Misuse<'_>) -> Option<Draft> {
 
 fn imbalance(case: &mut Case<'_, '_>, misuse: &Misuse<'_>) -> Option<Draft> {
     let irq = misuse.what == "irq-imbalance";
-    if let Some(earlier) = same_return(case, misuse) {
+    let rcu = misuse.what == "rcu-imbalance";
+    if !rcu && let Some(earlier) = same_return(case, misuse) {
         let more = if irq {
             "; interrupts stay off"
         } else {
@@ -245,7 +246,9 @@ fn imbalance(case: &mut Case<'_, '_>, misuse: &Misuse<'_>) -> Option<Draft> {
     draft.message = sentence(
         case,
         misuse,
-        if irq {
+        if rcu {
+            "returned with rcu_read_lock held: no grace period can end"
+        } else if irq {
             "returned with interrupts off"
         } else {
             "returned with another preempt_count than it was called with"

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Case;
-use crate::locks::{Edge, is_shared};
+use crate::locks::{Edge, is_callback, is_shared};
 
 /// Longest cycle that is looked for; longer ones do not occur in one module.
 const MAX_CYCLE: usize = 6;
@@ -96,7 +96,23 @@ fn report(case: &mut Case<'_, '_>, cycle: &[u64]) {
         .iter()
         .map(|e| format!("{} takes both in one order", case.inside(&e.taken.at)))
         .collect();
-    draft.message = if orders.len() == 2 {
+    let waits = edges.iter().find(|e| is_callback(e.taken.kind));
+    draft.message = if let Some(wait) = waits {
+        draft.detail = "waits-under-lock".to_owned();
+        draft.fix = format!(
+            "wait for the {} after the lock is released, or without it",
+            wait.taken.kind
+        );
+        let runs = edges.iter().find(|e| is_callback(e.held.kind));
+        format!(
+            "{} waits for a {} with a {} held, and {} takes that lock: when the {} runs just then, neither goes on",
+            case.inside(&wait.taken.at),
+            wait.taken.kind,
+            wait.held.kind,
+            runs.map_or_else(|| "its function".to_owned(), |e| case.inside(&e.held.at)),
+            wait.taken.kind,
+        )
+    } else if orders.len() == 2 {
         format!(
             "{} takes two locks ({}, {}) in one order, {} in the other: together they wait for each other",
             case.inside(&edges[0].taken.at),

@@ -31,6 +31,7 @@ pub(super) fn link(case: &mut Case<'_, '_>) {
     into_freed_module(case);
     bug_of_the_count(case);
     undone_wrongly(case);
+    out_of_a_cache(case);
     same_lock(case);
     later_generation(case);
     flatten(&mut case.drafts);
@@ -201,6 +202,29 @@ fn undone_wrongly(case: &mut Case<'_, '_>) {
                     .any(|h| self::stem(&h.function) == Some(stem))
         });
         case.drafts[i].root = left;
+    }
+}
+
+/// An object that its cache still has when it is destroyed is told with the cache.
+fn out_of_a_cache(case: &mut Case<'_, '_>) {
+    let caches: Vec<(usize, Option<usize>)> = case
+        .drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, d)| d.rule == "cache-not-empty" && d.root.is_none())
+        .map(|(root, d)| (root, d.life))
+        .collect();
+    for d in &mut case.drafts {
+        let Some(&(root, _)) = caches.iter().find(|(_, life)| *life == d.life) else {
+            continue;
+        };
+        let from_cache = d
+            .history
+            .iter()
+            .any(|h| h.function.starts_with("kmem_cache_alloc"));
+        if d.rule == "memory-leak" && d.root.is_none() && from_cache {
+            d.root = Some(root);
+        }
     }
 }
 

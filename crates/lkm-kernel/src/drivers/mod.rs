@@ -1,5 +1,6 @@
 //! The device model and what registers with it (drivers/base, lib/kobject.c, drivers/char/misc.c, …).
 
+pub(crate) mod bare;
 pub mod bus;
 pub mod calls;
 pub mod class;

@@ -57,9 +57,33 @@ fn cond_resched_lock(cx: &mut Cx, c: &Call) -> R {
     Ok(1)
 }
 
-fn rtnl_lock(cx: &mut Cx, _: &Call) -> R {
+/// rtnl_lock.
+pub(crate) fn lock_rtnl(cx: &mut Cx) -> R {
     let lock = own(cx, "rtnl")?;
     mutex::lock(cx, lock, UNINTERRUPTIBLE, "rtnl_lock")
+}
+
+/// rtnl_unlock: first the lock, then what unregistered devices have still to come.
+pub(crate) fn unlock_rtnl(cx: &mut Cx) -> R<()> {
+    let lock = own(cx, "rtnl")?;
+    mutex::unlock(cx, lock, "rtnl_unlock")?;
+    crate::net::dev::run_todo(cx)
+}
+
+/// genl_lock.
+pub(crate) fn lock_genl(cx: &mut Cx) -> R {
+    let lock = own(cx, "genl")?;
+    mutex::lock(cx, lock, UNINTERRUPTIBLE, "genl_lock")
+}
+
+/// genl_unlock.
+pub(crate) fn unlock_genl(cx: &mut Cx) -> R<()> {
+    let lock = own(cx, "genl")?;
+    mutex::unlock(cx, lock, "genl_unlock")
+}
+
+fn rtnl_lock(cx: &mut Cx, _: &Call) -> R {
+    lock_rtnl(cx)
 }
 
 fn rtnl_lock_killable(cx: &mut Cx, _: &Call) -> R {
@@ -73,8 +97,7 @@ fn rtnl_trylock(cx: &mut Cx, _: &Call) -> R {
 }
 
 fn rtnl_unlock(cx: &mut Cx, _: &Call) -> R {
-    let lock = own(cx, "rtnl")?;
-    mutex::unlock(cx, lock, "rtnl_unlock")?;
+    unlock_rtnl(cx)?;
     Ok(0)
 }
 

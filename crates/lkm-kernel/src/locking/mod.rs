@@ -140,6 +140,53 @@ fn quick_site(cx: &Cx, key: u64) -> Site {
     trace::site(cx)
 }
 
+/// A callback that others can wait for the end of begins to run: as lockdep does, that is a lock which it
+/// holds and which the waiter takes. Whether it is in the record; `map_leave` wants to know.
+pub(crate) fn map_enter(cx: &mut Cx, key: u64, kind: &'static str, function: u64) -> bool {
+    let events = cx.locks.events;
+    let seen = cx.locks.seen.entry((function, key, 0)).or_insert(0);
+    *seen += 1;
+    if *seen > MAX_SAME || events >= MAX_EVENTS {
+        return false;
+    }
+    // A return address lies behind the call: so does this one, in the function that runs.
+    let site = Site {
+        pc: function + 1,
+        stack: Vec::new(),
+    };
+    let tid = sched::current_tid(cx);
+    event(cx, LockOp::Acquire, kind, key, tid, site);
+    true
+}
+
+/// It has run.
+pub(crate) fn map_leave(cx: &mut Cx, key: u64, kind: &'static str, told: bool) {
+    if told {
+        let tid = sched::current_tid(cx);
+        event(cx, LockOp::Release, kind, key, tid, Site::default());
+    }
+}
+
+/// The running task waits until a callback has run, whether or not it runs now.
+pub(crate) fn map_wait(cx: &mut Cx, key: u64, kind: &'static str) {
+    let tid = sched::current_tid(cx);
+    let holds = cx
+        .locks
+        .by_task
+        .get(&tid)
+        .and_then(|held| held.last())
+        .copied();
+    let Some(top) = holds else { return };
+    let site = quick_site(cx, key);
+    let events = cx.locks.events;
+    let seen = cx.locks.seen.entry((site.pc, key, top)).or_insert(0);
+    *seen += 1;
+    if *seen <= MAX_SAME && events < MAX_EVENTS {
+        event(cx, LockOp::Acquire, kind, key, tid, site.clone());
+        event(cx, LockOp::Release, kind, key, tid, site);
+    }
+}
+
 /// One holding of the lock ends: the running task's own if it has one.
 pub(crate) fn gave(cx: &mut Cx, key: u64, kind: &'static str) {
     let tid = sched::current_tid(cx);

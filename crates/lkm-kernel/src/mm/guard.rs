@@ -32,6 +32,13 @@ pub struct State {
     free: Map<u64, Vec<u64>>,
     blocks: BTreeMap<u64, Block>,
     slots: u64,
+    /// Objects lie at the start of their pages instead of their end: what is before them faults then.
+    at_start: bool,
+}
+
+/// Where in their pages objects lie from now on: with the guard in front of them, or behind.
+pub fn place_at_start(cx: &mut Cx, at_start: bool) {
+    cx.guard.at_start = at_start;
 }
 
 /// Slots after which allocations are unguarded: two mappings each, of 65,530 that the host allows.
@@ -40,6 +47,10 @@ const BATCH: u64 = 32;
 /// Bytes around an object that must keep their pattern.
 const RED: u64 = 16;
 const RED_BYTE: u8 = 0xcc;
+/// How far in front of an object an access still counts as one that missed it.
+const NEAR: u64 = 64;
+/// Bytes behind an object at the start of its pages that must keep their pattern.
+const MAX_SLACK: u64 = 64;
 
 /// Allocates `size` bytes. Not zeroed: filled with 0x5a where a reader of uninitialised memory will see it.
 pub fn alloc(cx: &mut Cx, size: u64, align: u64, zero: bool) -> Option<u64> {
@@ -52,7 +63,11 @@ pub fn alloc(cx: &mut Cx, size: u64, align: u64, zero: bool) -> Option<u64> {
             || cx.guard.free.get(&npages).is_some_and(|f| !f.is_empty()));
     let (base, addr) = if guarded {
         let base = slot(cx, npages)?;
-        let addr = (base + npages * map::PAGE - size) & !(align - 1);
+        let addr = if cx.guard.at_start {
+            base
+        } else {
+            (base + npages * map::PAGE - size) & !(align - 1)
+        };
         (base, addr)
     } else {
         let base =
@@ -85,7 +100,7 @@ pub fn alloc(cx: &mut Cx, size: u64, align: u64, zero: bool) -> Option<u64> {
 
 fn slack(block: &Block) -> u64 {
     if block.guarded {
-        block.pages.0 + block.pages.1 * map::PAGE - block.addr - block.size
+        (block.pages.0 + block.pages.1 * map::PAGE - block.addr - block.size).min(MAX_SLACK)
     } else {
         RED
     }
@@ -155,15 +170,18 @@ pub fn block_of(cx: &Cx, addr: u64) -> Option<Block> {
     let (_, block) = cx
         .guard
         .blocks
-        .range(..=addr + 64)
+        .range(..=addr + NEAR)
         .next_back()
         .into_iter()
         .next()?;
     let mut block = *block;
     if block.addr > addr {
         // An address before an object but in its pages belongs to it when no other is nearer.
-        if block.pages.0 > addr {
-            block = *cx.guard.blocks.range(..=addr).next_back()?.1;
+        if block.pages.0 > addr
+            && let Some((_, before)) = cx.guard.blocks.range(..=addr).next_back()
+            && addr.saturating_sub(before.addr + before.size) <= block.addr - addr
+        {
+            block = *before;
         }
     }
     let end = if block.guarded {
@@ -171,7 +189,8 @@ pub fn block_of(cx: &Cx, addr: u64) -> Option<Block> {
     } else {
         block.addr + block.size + RED
     };
-    (addr >= block.pages.0.min(block.addr) && addr < end).then_some(block)
+    let start = block.pages.0.min(block.addr.saturating_sub(NEAR));
+    (addr >= start && addr < end).then_some(block)
 }
 
 /// The live object that starts at `addr`.

@@ -1,5 +1,6 @@
 //! Memory: guarded allocations, slab, task structures (mm/).
 
+pub(crate) mod cpu;
 pub mod guard;
 pub(crate) mod mempool;
 pub(crate) mod pages;

@@ -114,22 +114,15 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
         let before = crate::context::save(cx);
         cx.call_guest(exit, &[]);
         super::callback_balance(cx, before, "exit")?;
-        trace::emit(
-            cx,
-            Event::ExitResult {
-                module: name.clone(),
-                how: "done".into(),
-            },
-        );
-    } else {
-        trace::emit(
-            cx,
-            Event::ExitResult {
-                module: name.clone(),
-                how: "not-run".into(),
-            },
-        );
     }
+    // Without an exit function there was nothing to do, and that is done.
+    trace::emit(
+        cx,
+        Event::ExitResult {
+            module: name.clone(),
+            how: "done".into(),
+        },
+    );
     steps::step(cx, "notifier MODULE_STATE_GOING");
     super::notify(cx, index, GOING)?;
     steps::step(cx, "async_synchronize_full");

@@ -325,6 +325,7 @@ fn callback_balance(cx: &mut Cx, before: (u32, u64), which: &str) -> R<()> {
             which,
         );
     }
+    crate::rcu::balance(cx, 0, which);
     if before != after {
         crate::context::add(cx, before.0.wrapping_sub(after.0) as i32);
         crate::context::set_irqs(cx, before.1 & 0x200 != 0);

@@ -1,7 +1,11 @@
 //! Networking as far as a module that talks to user space needs it: socket buffers, netlink, socket families.
 
+pub mod dev;
 pub mod family;
+pub(crate) mod genetlink;
 pub mod netlink;
+pub(crate) mod pernet;
+pub(crate) mod print;
 pub mod skb;
 
 use crate::Cx;
@@ -16,6 +20,9 @@ const S_IFSOCK: u32 = 0o140_000;
 pub struct State {
     pub(crate) netlink: netlink::State,
     pub(crate) families: family::State,
+    pub(crate) devices: dev::State,
+    pub(crate) generic: genetlink::State,
+    pub(crate) pernet: pernet::State,
     next_ino: u64,
     init_net: u64,
 }
@@ -52,7 +59,9 @@ pub(crate) fn variable(cx: &mut Cx, name: &str) -> R<Option<u64>> {
         return Ok(None);
     }
     if cx.net.init_net == 0 {
-        cx.net.init_net = crate::data::alloc(cx, 8192, 64)?;
+        let net = crate::data::alloc(cx, 8192, 64)?;
+        cx.net.init_net = net;
+        dev::init_namespace(cx, net)?;
     }
     Ok(Some(cx.net.init_net))
 }

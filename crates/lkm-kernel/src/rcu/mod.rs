@@ -107,6 +107,28 @@ fn read_unlock(cx: &mut Cx, _: &Call) -> R {
     Ok(0)
 }
 
+/// How many read-side critical sections the running task is inside of.
+pub(crate) fn depth(cx: &Cx) -> u32 {
+    let tid = sched::current_tid(cx);
+    cx.rcu.readers.get(&tid).copied().unwrap_or(0)
+}
+
+/// A callback that began at depth `before` has returned: what it left locked is told and unlocked.
+pub(crate) fn balance(cx: &mut Cx, before: u32, which: &str) {
+    let after = depth(cx);
+    if after <= before {
+        return;
+    }
+    let detail = format!("{which} returned inside of an RCU read-side critical section");
+    trace::misuse(cx, "rcu-imbalance", &detail, 0, which);
+    let tid = sched::current_tid(cx);
+    if before == 0 {
+        cx.rcu.readers.remove(&tid);
+    } else {
+        cx.rcu.readers.insert(tid, before);
+    }
+}
+
 /// A task blocks: inside of a read-side critical section it may not (rcu_note_context_switch).
 pub(crate) fn blocking(cx: &mut Cx) {
     let tid = sched::current_tid(cx);
@@ -131,6 +153,9 @@ pub(crate) fn reading(cx: &Cx) -> bool {
 
 /// A task has ended: what it read under is forgotten, as exit_rcu does.
 pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) {
+    if !cx.sched.tasks[tid as usize].oopsed {
+        balance(cx, 0, "do_exit");
+    }
     cx.rcu.readers.remove(&tid);
 }
 

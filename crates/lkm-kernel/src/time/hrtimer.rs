@@ -166,7 +166,10 @@ fn fire(cx: &mut Cx, timer: u64, _: u64) -> R<()> {
         context::set_irqs(cx, false);
     }
     sched::entered(cx, "__hrtimer_run_queues");
+    let map = crate::locking::map_enter(cx, timer, "hrtimer", function);
     let restart = cx.call_guest(function, &[timer]) as u32;
+    crate::locking::map_leave(cx, timer, "hrtimer", map);
+    crate::rcu::balance(cx, 0, "the timer function");
     sched::left(cx);
     if !soft {
         context::set_irqs(cx, true);
@@ -197,6 +200,7 @@ fn remove(cx: &mut Cx, timer: u64) -> R<bool> {
 /// hrtimer_cancel: whether it was queued.
 pub(crate) fn cancel_sync(cx: &mut Cx, timer: u64) -> R<bool> {
     cx.r8(timer + cx.off.hrtimer_state)?;
+    crate::locking::map_wait(cx, timer, "hrtimer");
     loop {
         if let Some((running, tid)) = cx.hrtimers.running
             && running == timer

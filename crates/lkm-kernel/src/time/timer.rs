@@ -121,10 +121,13 @@ fn fire(cx: &mut Cx, timer: u64, _: u64) -> R<()> {
     let before = context::save(cx);
     cx.timers.running = Some((timer, sched::current_tid(cx)));
     sched::entered(cx, "call_timer_fn");
+    let map = crate::locking::map_enter(cx, timer, "timer", function);
     cx.call_guest(function, &[timer]);
+    crate::locking::map_leave(cx, timer, "timer", map);
     sched::left(cx);
     cx.timers.running = None;
     audit::ran(cx, KIND, timer);
+    crate::rcu::balance(cx, 0, "the timer function");
     let after = context::save(cx);
     if before.0 != after.0 {
         let name = crate::module::kallsyms::describe(cx, function);
@@ -204,6 +207,7 @@ fn wait_running(cx: &mut Cx, timer: u64, function: &'static str) -> R<()> {
 /// Deactivates the timer and waits for its function; whether it was pending.
 pub(crate) fn delete_and_wait(cx: &mut Cx, timer: u64, function: &'static str) -> R<bool> {
     let mut was = delete(cx, timer)?;
+    crate::locking::map_wait(cx, timer, "timer");
     wait_running(cx, timer, function)?;
     was |= delete(cx, timer)?;
     Ok(was)

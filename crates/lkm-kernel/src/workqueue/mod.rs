@@ -9,7 +9,7 @@ use crate::abi::{R, Stop};
 use crate::hash::Map;
 use crate::sched::wait::{wait_at, wake_at};
 use crate::sched::{self, Body, Tid, UNINTERRUPTIBLE};
-use crate::{Cx, audit, context, data, symbols, trace};
+use crate::{Cx, audit, context, data, locking, symbols, trace};
 use lkm_trace::{Site, TaskKind};
 use std::collections::VecDeque;
 
@@ -275,14 +275,19 @@ fn process_one_work(cx: &mut Cx, index: usize, at: usize) -> R<()> {
     let func = cx.r64(work + cx.off.work_func)?;
     set_pending(cx, work, false)?;
     let before = context::save(cx);
+    let queue = cx.workqueues.queues[index].addr;
+    let system = cx.workqueues.queues[index].system;
+    let told = !system && locking::map_enter(cx, queue, "workqueue", func);
+    let map = locking::map_enter(cx, work, "work", func);
     cx.call_guest(func, &[work]);
+    locking::map_leave(cx, work, "work", map);
+    locking::map_leave(cx, queue, "workqueue", told);
     balance(cx, before, func, work)?;
     sched::left(cx);
     audit::ran(cx, "work", work);
     cx.workqueues.current.remove(&tid);
     // The work's own memory may be gone by now: only its address is used.
     cx.workqueues.queues[index].running.retain(|r| r.tid != tid);
-    let queue = cx.workqueues.queues[index].addr;
     wake_at(cx, work, usize::MAX)?;
     wake_at(cx, queue, usize::MAX)?;
     if next(cx).is_some() {
@@ -293,6 +298,7 @@ fn process_one_work(cx: &mut Cx, index: usize, at: usize) -> R<()> {
 
 /// A work function must leave the context as it found it.
 fn balance(cx: &mut Cx, before: (u32, u64), func: u64, work: u64) -> R<()> {
+    crate::rcu::balance(cx, 0, "the work function");
     let after = context::save(cx);
     if before == after {
         return Ok(());
@@ -360,6 +366,7 @@ fn queued(cx: &Cx, work: u64) -> bool {
 /// Waits until the work neither is queued nor runs; whether there was something to wait for.
 fn flush_work(cx: &mut Cx, work: u64, function: &'static str) -> R<bool> {
     let mut waited = false;
+    locking::map_wait(cx, work, "work");
     while queued(cx, work) || runs(cx, work) {
         waited = true;
         wait_at(cx, work, UNINTERRUPTIBLE, None, function)?;
@@ -370,6 +377,7 @@ fn flush_work(cx: &mut Cx, work: u64, function: &'static str) -> R<bool> {
 /// Cancels and waits for a run; it cannot be queued again meanwhile. Whether it was pending.
 fn cancel_sync(cx: &mut Cx, work: u64, function: &'static str) -> R<bool> {
     let was = steal(cx, work)?;
+    locking::map_wait(cx, work, "work");
     while runs(cx, work) {
         wait_at(cx, work, UNINTERRUPTIBLE, None, function)?;
         steal(cx, work)?;
@@ -381,6 +389,9 @@ fn cancel_sync(cx: &mut Cx, work: u64, function: &'static str) -> R<bool> {
 fn flush_queue(cx: &mut Cx, wq: u64, function: &'static str) -> R<()> {
     let index = queue_at(cx, wq)?;
     let upto = cx.workqueues.seq;
+    if !cx.workqueues.queues[index].system {
+        locking::map_wait(cx, wq, "workqueue");
+    }
     loop {
         let q = &cx.workqueues.queues[index];
         let busy =

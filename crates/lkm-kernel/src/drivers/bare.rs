@@ -1,0 +1,150 @@
+//! What a machine without the hardware answers: no devices of a bus, no tables of the firmware, no features to
+//! speak of. These are the answers of the real functions on such a machine, not guesses.
+
+use crate::abi::{Call, R};
+use crate::table::{Key, Row, When, behaves, registers, unregisters};
+use crate::{Cx, mm};
+
+const RET: Key = Key::Ret;
+const A0: Key = Key::Arg(0);
+
+pub(crate) const ROWS: &[Row] = &[
+    // DMI: no table.
+    behaves("dmi_check_system", zero),
+    behaves("dmi_first_match", zero),
+    behaves("dmi_get_system_info", zero),
+    behaves("dmi_find_device", zero),
+    behaves("dmi_match", dmi_match),
+    behaves("dmi_name_in_vendors", zero),
+    behaves("dmi_get_bios_year", absent),
+    behaves("dmi_walk", absent),
+    // PCI: the bus is empty.
+    behaves("pci_get_device", zero),
+    behaves("pci_get_subsys", zero),
+    behaves("pci_get_class", zero),
+    behaves("pci_get_domain_bus_and_slot", zero),
+    behaves("pci_dev_present", zero),
+    behaves("pci_dev_put", zero),
+    // ACPI: no devices, no tables.
+    behaves("acpi_get_devices", zero),
+    behaves("acpi_walk_namespace", zero),
+    behaves("acpi_osi_is_win8", zero),
+    behaves("acpi_quirk_skip_acpi_ac_and_battery", zero),
+    behaves("acpi_dev_found", zero),
+    behaves("acpi_dev_present", zero),
+    behaves("acpi_resources_are_enforced", one),
+    behaves("acpi_get_table", not_found),
+    // Others that are not there.
+    behaves("hv_is_hyperv_initialized", zero),
+    behaves("drm_firmware_drivers_only", zero),
+    behaves("edac_get_owner", zero),
+    behaves("dev_get_regmap", zero),
+    behaves("regmap_get_val_bytes", absent),
+    behaves("load_nls", zero),
+    behaves("unload_nls", zero),
+    behaves("fb_get_options", fb_get_options),
+    behaves("ipv6_mod_enabled", one),
+    behaves("cpufreq_get_current_driver", zero),
+    behaves("led_trigger_event", zero),
+    behaves("clean_acked_data_flush", zero),
+    behaves("sock_diag_register_inet_compat", zero),
+    behaves("sock_diag_unregister_inet_compat", zero),
+    behaves("brioctl_set", zero),
+    behaves("vlan_ioctl_set", zero),
+    behaves("ethtool_set_ethtool_phy_ops", zero),
+    behaves("register_btf_kfunc_id_set", zero),
+    behaves("dmaengine_get", zero),
+    behaves("dmaengine_put", zero),
+    behaves("kernel_fpu_begin_mask", zero),
+    behaves("kernel_fpu_end", zero),
+    behaves("cpu_has_xfeatures", cpu_has_xfeatures),
+    behaves("x86_match_cpu", x86_match_cpu),
+    // Counted objects with a counterpart.
+    registers("keyring_alloc", "key reference", RET, When::Pointer),
+    registers("key_create_or_update", "key reference", RET, When::Pointer),
+    unregisters("key_put", "key reference", A0),
+    behaves("key_revoke", zero),
+    registers("inet_frags_init", "fragment queues", A0, When::Zero),
+    unregisters("inet_frags_fini", "fragment queues", A0),
+    registers(
+        "__tty_alloc_driver",
+        "tty driver reference",
+        RET,
+        When::Pointer,
+    ),
+    unregisters("tty_driver_kref_put", "tty driver reference", A0),
+    registers("bioset_init", "bio set", A0, When::Zero),
+    unregisters("bioset_exit", "bio set", A0),
+    registers(
+        "rtnl_register_module",
+        "rtnl message",
+        Key::Arg(1),
+        When::Zero,
+    ),
+];
+
+fn zero(_: &mut Cx, _: &Call) -> R {
+    Ok(0)
+}
+
+/// `cpu_has_xfeatures(needed, &name)`: the x87, SSE and AVX states are saved.
+fn cpu_has_xfeatures(_: &mut Cx, c: &Call) -> R {
+    Ok(u64::from(c.a[0] & !7 == 0))
+}
+
+fn one(_: &mut Cx, _: &Call) -> R {
+    Ok(1)
+}
+
+fn absent(_: &mut Cx, _: &Call) -> R {
+    Ok(crate::abi::neg(crate::abi::errno::ENXIO))
+}
+
+/// AE_NOT_FOUND.
+fn not_found(_: &mut Cx, _: &Call) -> R {
+    Ok(5)
+}
+
+/// `dmi_match(field, text)`: only no text equals a field that is not there.
+fn dmi_match(_: &mut Cx, c: &Call) -> R {
+    Ok(u64::from(c.a[1] == 0))
+}
+
+/// `fb_get_options(name, &option)`: none on the command line.
+fn fb_get_options(cx: &mut Cx, c: &Call) -> R {
+    if c.a[1] != 0 {
+        cx.w64(c.a[1], 0)?;
+    }
+    Ok(0)
+}
+
+/// Entries of a table of processors that are looked at, at most.
+const MAX_ENTRIES: u64 = 4096;
+/// Bytes of struct x86_cpu_id: vendor, family, model, steppings, feature, driver_data.
+const ENTRY: u64 = 24;
+/// X86_VENDOR_ANY; for the other members, 0 is "any".
+const VENDOR_ANY: u16 = 0xffff;
+
+/// The first entry of a table that this machine's processor fits.
+fn x86_match_cpu(cx: &mut Cx, c: &Call) -> R {
+    let cpu = mm::cpu::boot_cpu_data(cx)?;
+    for index in 0..MAX_ENTRIES {
+        let at = c.a[0] + index * ENTRY;
+        let words: Vec<u16> = (0..5)
+            .map(|i| cx.r16(at + 2 * i))
+            .collect::<Result<_, _>>()?;
+        if words.iter().all(|&w| w == 0) {
+            return Ok(0);
+        }
+        let model = mm::cpu::id(cx, cpu)?;
+        let fits = (words[0] == VENDOR_ANY || words[0] == model.vendor)
+            && (words[1] == 0 || words[1] == model.family)
+            && (words[2] == 0 || words[2] == model.model)
+            && (words[3] == 0 || words[3] & (1 << model.stepping) != 0)
+            && (words[4] == 0 || mm::cpu::has(cx, cpu, words[4])?);
+        if fits {
+            return Ok(at);
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,730 @@
+//! Network devices (net/core/dev.c, net/ethernet/eth.c): `struct net_device` is guest memory with the driver's
+//! private part behind it; registering, names, numbers, references and the notifiers are here. Nothing is sent.
+
+use crate::abi::{Call, R, Stop, errno::*, neg};
+use crate::drivers::core;
+use crate::layout::NONE;
+use crate::mm::{self, guard};
+use crate::table::{Fails, Key, Row, When, behaves};
+use crate::{Cx, context, data, locking, notifier, sched, trace, util};
+use lkm_machine::map;
+
+pub(crate) const ROWS: &[Row] = &[
+    behaves("alloc_netdev_mqs", alloc_netdev_mqs)
+        .acquires("net_device", Key::Ret, When::Pointer)
+        .named(1)
+        .fails(Fails::Null)
+        .sleeps(),
+    behaves("alloc_etherdev_mqs", alloc_etherdev_mqs)
+        .acquires("net_device", Key::Ret, When::Pointer)
+        .fails(Fails::Null)
+        .sleeps(),
+    behaves("free_netdev", free_netdev).sleeps(),
+    behaves("register_netdev", register_netdev)
+        .fails(Fails::Errno(ENOMEM))
+        .sleeps(),
+    behaves("register_netdevice", register_netdevice)
+        .fails(Fails::Errno(ENOMEM))
+        .sleeps(),
+    behaves("unregister_netdev", unregister_netdev).sleeps(),
+    behaves("unregister_netdevice_queue", unregister_netdevice_queue).sleeps(),
+    behaves("unregister_netdevice_many", unregister_netdevice_many).sleeps(),
+    behaves("ether_setup", ether_setup_call),
+    behaves("dev_addr_mod", dev_addr_mod),
+    behaves("dev_alloc_name", dev_alloc_name),
+    behaves("dev_valid_name", dev_valid_name),
+    behaves("dev_open", dev_open).sleeps(),
+    behaves("dev_close", dev_close).sleeps(),
+    behaves("__dev_get_by_name", find_by_name),
+    behaves("dev_get_by_name_rcu", find_by_name),
+    behaves("dev_get_by_name", get_by_name),
+    behaves("__dev_get_by_index", find_by_index),
+    behaves("dev_get_by_index_rcu", find_by_index),
+    behaves("dev_get_by_index", get_by_index),
+    behaves("netif_carrier_on", carrier_on),
+    behaves("netif_carrier_off", carrier_off),
+    behaves("netif_device_detach", device_detach),
+    behaves("netif_device_attach", device_attach),
+    behaves("netif_tx_stop_all_queues", stop_all_queues),
+    behaves("netif_tx_wake_queue", wake_queue),
+    behaves("eth_validate_addr", eth_validate_addr),
+    behaves("netif_rx", netif_rx),
+    behaves("netif_receive_skb", netif_rx),
+    behaves("netif_napi_add_weight", napi_add),
+    behaves("__netif_napi_del", napi_del),
+    behaves("napi_enable", napi_enable),
+    behaves("napi_disable", napi_disable).sleeps(),
+];
+
+/// Registered devices, in order, and what rtnl_unlock has still to do.
+#[derive(Default)]
+pub(crate) struct State {
+    devices: Vec<u64>,
+    todo: Vec<u64>,
+    last_index: u32,
+    loopback: u64,
+    header_ops: u64,
+}
+
+/// reg_state of a device.
+const UNINITIALIZED: u8 = 0;
+const REGISTERED: u8 = 1;
+const UNREGISTERING: u8 = 2;
+const UNREGISTERED: u8 = 3;
+const RELEASED: u8 = 4;
+/// Bits of its state.
+const START: u64 = 1;
+const PRESENT: u64 = 2;
+const NOCARRIER: u64 = 4;
+/// Its flags.
+const UP: u32 = 1;
+/// Events.
+const NETDEV_UP: u64 = 1;
+const NETDEV_DOWN: u64 = 2;
+const NETDEV_REGISTER: u64 = 5;
+const NETDEV_UNREGISTER: u64 = 6;
+const NETDEV_GOING_DOWN: u64 = 9;
+const NETDEV_PRE_UP: u64 = 13;
+/// Devices of one name's series at most.
+const MAX_NUMBER: u32 = 32_768;
+/// Bytes of a name with its end.
+const IFNAMSIZ: usize = 16;
+/// Bytes of a device's private part at most, and queues.
+const MAX_PRIV: u64 = 1 << 20;
+const MAX_QUEUES: u64 = 4096;
+/// How often the wait for a device's references says that it waits.
+const COMPLAIN: u64 = 10_000_000_000;
+/// DRV_XOFF of a transmit queue.
+const DRV_XOFF: u64 = 1;
+const KIND: &str = "netdevice";
+
+fn init_net(cx: &mut Cx) -> R {
+    Ok(super::variable(cx, "init_net")?.unwrap_or(0))
+}
+
+fn state(cx: &Cx, dev: u64) -> R<u8> {
+    Ok(cx.r8(dev + cx.off.netdev_reg_state)?)
+}
+
+fn set_bits(cx: &Cx, at: u64, bits: u64, on: bool) -> R<()> {
+    let old = cx.r64(at)?;
+    Ok(cx.w64(at, if on { old | bits } else { old & !bits })?)
+}
+
+/// The name of a device.
+pub(crate) fn name(cx: &Cx, dev: u64) -> R<String> {
+    let raw = cx.bytes(dev + cx.off.net_device_name, IFNAMSIZ as u64)?;
+    let end = raw.iter().position(|&b| b == 0).unwrap_or(IFNAMSIZ);
+    Ok(String::from_utf8_lossy(&raw[..end]).into_owned())
+}
+
+fn set_name(cx: &mut Cx, dev: u64, name: &str) -> R<()> {
+    let mut raw = [0u8; IFNAMSIZ];
+    let bytes = name.as_bytes();
+    let len = bytes.len().min(IFNAMSIZ - 1);
+    raw[..len].copy_from_slice(&bytes[..len]);
+    Ok(cx.write(dev + cx.off.net_device_name, &raw)?)
+}
+
+/// Memory for a device, initialised as alloc_netdev_mqs does before it calls the driver.
+fn allocate(cx: &mut Cx, private: u64, txqs: u64, rxqs: u64) -> R {
+    let off = cx.off;
+    let size = off.netdev_size.next_multiple_of(32);
+    if private > MAX_PRIV {
+        return Ok(0);
+    }
+    // Aligned as netdev_priv() has it; with the private part's end at the guard when that is so large.
+    let total = (size + private).next_multiple_of(if private == 0 { 32 } else { 8 });
+    let Some(dev) = guard::alloc(cx, total, 32, true) else {
+        return Ok(0);
+    };
+    for list in [
+        off.netdev_napi_list,
+        off.netdev_unreg_list,
+        off.netdev_close_list,
+        off.netdev_link_watch_list,
+        off.netdev_ptype_all,
+        off.netdev_ptype_specific,
+        off.netdev_adj_list,
+        off.netdev_adj_list + 16,
+        off.netdev_notifier_list,
+        off.netdev_uc,
+        off.netdev_mc,
+        off.netdev_dev_addrs,
+        off.netdev_dev_list,
+    ] {
+        if list < NONE - 16 {
+            util::list_init(cx, dev + list)?;
+        }
+    }
+    let address = mm::kernel_object(cx, 64)?;
+    cx.w64(dev + off.netdev_dev_addr, address)?;
+    let queues = mm::kernel_object(cx, txqs * off.netdev_queue_size)?;
+    for index in 0..txqs {
+        cx.w64(queues + index * off.netdev_queue_size, dev)?;
+    }
+    cx.w64(dev + off.netdev_tx, queues)?;
+    cx.w32(dev + off.netdev_num_tx, txqs as u32)?;
+    cx.w32(dev + off.netdev_real_num_tx, txqs as u32)?;
+    cx.w32(dev + off.netdev_num_rx, rxqs as u32)?;
+    cx.w32(dev + off.netdev_real_num_rx, rxqs as u32)?;
+    if off.netdev_refcnt != NONE
+        && let Some(count) = data::alloc_percpu(cx, 8, 8)
+    {
+        cx.w64(dev + off.netdev_refcnt, count)?;
+        cx.w32(map::PERCPU.start + count, 1)?;
+    }
+    let net = init_net(cx)?;
+    cx.w64(dev + off.netdev_net, net)?;
+    Ok(dev)
+}
+
+/// References on a device beside its own.
+fn references(cx: &Cx, dev: u64) -> R<i32> {
+    if cx.off.netdev_refcnt == NONE {
+        return Ok(0);
+    }
+    let count = cx.r64(dev + cx.off.netdev_refcnt)?;
+    Ok(cx.r32(map::PERCPU.start.wrapping_add(count))? as i32 - 1)
+}
+
+fn hold(cx: &Cx, dev: u64) -> R<()> {
+    if dev != 0 && cx.off.netdev_refcnt != NONE {
+        let at = map::PERCPU
+            .start
+            .wrapping_add(cx.r64(dev + cx.off.netdev_refcnt)?);
+        cx.w32(at, cx.r32(at)?.wrapping_add(1))?;
+    }
+    Ok(())
+}
+
+/// The one device of an unconfigured machine: the loopback, down.
+pub(crate) fn loopback(cx: &mut Cx) -> R {
+    if cx.net.devices.loopback == 0 {
+        let off = cx.off;
+        let dev = allocate(cx, 0, 1, 1)?;
+        cx.net.devices.loopback = dev;
+        set_name(cx, dev, "lo")?;
+        cx.w32(dev + off.netdev_flags, 8)?;
+        cx.w32(dev + off.netdev_mtu, 65_536)?;
+        cx.w16(dev + off.netdev_type, 772)?;
+        cx.w8(dev + off.netdev_addr_len, 6)?;
+        let ops = mm::kernel_object(cx, 1024)?;
+        cx.w64(dev + off.netdev_ops, ops)?;
+        cx.w64(dev + off.netdev_ethtool_ops, ops)?;
+        cx.w32(dev + off.netdev_ifindex, 1)?;
+        cx.w8(dev + off.netdev_reg_state, REGISTERED)?;
+        cx.w64(dev + off.netdev_state, PRESENT)?;
+        core::initialize(cx, dev + off.netdev_dev)?;
+        cx.net.devices.last_index = 1;
+        cx.net.devices.devices.insert(0, dev);
+        let net = init_net(cx)?;
+        util::list_add_tail(cx, dev + off.netdev_dev_list, net + off.net_dev_base)?;
+        if off.net_loopback != NONE {
+            cx.w64(net + off.net_loopback, dev)?;
+        }
+    }
+    Ok(cx.net.devices.loopback)
+}
+
+/// Makes `init_net` what a booted kernel has: its lists are lists.
+pub(crate) fn init_namespace(cx: &mut Cx, net: u64) -> R<()> {
+    let off = cx.off;
+    for list in [off.net_dev_base, off.net_list, off.net_exit_list] {
+        util::list_init(cx, net + list)?;
+    }
+    Ok(())
+}
+
+/// `alloc_netdev_mqs(priv size, name, name type, setup, txqs, rxqs)`.
+fn alloc_netdev_mqs(cx: &mut Cx, c: &Call) -> R {
+    let [private, name_at, assign, setup, txqs, rxqs] = c.a;
+    let (private, txqs, rxqs) = (
+        u64::from(private as u32),
+        u64::from(txqs as u32),
+        u64::from(rxqs as u32),
+    );
+    let text = cx.text(name_at)?;
+    if text.len() >= IFNAMSIZ {
+        return Err(Stop::Bug("strlen(name) >= sizeof(dev->name)".into()));
+    }
+    if !(1..=MAX_QUEUES).contains(&txqs) || !(1..=MAX_QUEUES).contains(&rxqs) {
+        crate::printk::log(
+            cx,
+            1,
+            "alloc_netdev: Unable to allocate device with zero queues\n",
+        );
+        return Ok(0);
+    }
+    loopback(cx)?;
+    let dev = allocate(cx, private, txqs, rxqs)?;
+    if dev == 0 {
+        return Ok(0);
+    }
+    cx.call_guest(setup, &[dev]);
+    set_name(cx, dev, &text)?;
+    cx.w8(dev + cx.off.netdev_assign, assign as u8)?;
+    Ok(dev)
+}
+
+fn alloc_etherdev_mqs(cx: &mut Cx, c: &Call) -> R {
+    let [private, txqs, rxqs, ..] = c.a;
+    loopback(cx)?;
+    let (txqs, rxqs) = (
+        u64::from(txqs as u32).clamp(1, MAX_QUEUES),
+        u64::from(rxqs as u32).clamp(1, MAX_QUEUES),
+    );
+    let dev = allocate(cx, u64::from(private as u32), txqs, rxqs)?;
+    if dev != 0 {
+        ether_setup(cx, dev)?;
+        set_name(cx, dev, "eth%d")?;
+    }
+    Ok(dev)
+}
+
+fn ether_setup(cx: &mut Cx, dev: u64) -> R<()> {
+    let off = cx.off;
+    if cx.net.devices.header_ops == 0 {
+        cx.net.devices.header_ops = mm::kernel_object(cx, 128)?;
+    }
+    let header_ops = cx.net.devices.header_ops;
+    cx.w64(dev + off.netdev_header_ops, header_ops)?;
+    cx.w16(dev + off.netdev_type, 1)?;
+    cx.w16(dev + off.netdev_hard_header_len, 14)?;
+    cx.w32(dev + off.netdev_mtu, 1500)?;
+    cx.w32(dev + off.netdev_min_mtu, 68)?;
+    cx.w32(dev + off.netdev_max_mtu, 1500)?;
+    cx.w8(dev + off.netdev_addr_len, 6)?;
+    cx.w32(dev + off.netdev_tx_queue_len, 1000)?;
+    // IFF_BROADCAST and IFF_MULTICAST.
+    cx.w32(dev + off.netdev_flags, 0x1002)?;
+    Ok(cx.fill(dev + off.netdev_broadcast, 0xff, 6)?)
+}
+
+fn ether_setup_call(cx: &mut Cx, c: &Call) -> R {
+    ether_setup(cx, c.a[0])?;
+    Ok(0)
+}
+
+/// `dev_addr_mod(dev, offset, address, length)`.
+fn dev_addr_mod(cx: &mut Cx, c: &Call) -> R {
+    let [dev, offset, from, len, ..] = c.a;
+    let at = cx.r64(dev + cx.off.netdev_dev_addr)?;
+    let offset = u64::from(offset as u32);
+    if offset + len <= 32 {
+        cx.copy(at + offset, from, len)?;
+    }
+    Ok(0)
+}
+
+fn by_name(cx: &Cx, wanted: &str) -> R<Option<u64>> {
+    for &dev in &cx.net.devices.devices {
+        if name(cx, dev)? == wanted {
+            return Ok(Some(dev));
+        }
+    }
+    Ok(None)
+}
+
+fn valid(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() < IFNAMSIZ
+        && text != "."
+        && text != ".."
+        && !text
+            .bytes()
+            .any(|b| b == b'/' || b == b':' || b.is_ascii_whitespace())
+}
+
+/// The name a device asks for, with its number; a negative errno when there is none.
+fn choose_name(cx: &mut Cx, dev: u64) -> R<Result<i32, i32>> {
+    let wanted = name(cx, dev)?;
+    if !valid(&wanted) {
+        return Ok(Err(-EINVAL));
+    }
+    let Some((head, tail)) = wanted.split_once('%') else {
+        return Ok(match by_name(cx, &wanted)? {
+            Some(other) if other != dev => Err(-EEXIST),
+            _ => Ok(0),
+        });
+    };
+    let Some(tail) = tail.strip_prefix('d').filter(|t| !t.contains('%')) else {
+        return Ok(Err(-EINVAL));
+    };
+    for number in 0..MAX_NUMBER {
+        let text = format!("{head}{number}{tail}");
+        if by_name(cx, &text)?.is_none() {
+            set_name(cx, dev, &text)?;
+            return Ok(Ok(number as i32));
+        }
+    }
+    Ok(Err(-ENFILE))
+}
+
+/// An operation of the driver's, by the offset of its member; 0 when there is none.
+fn operation(cx: &Cx, dev: u64, member: u64) -> R {
+    let ops = cx.r64(dev + cx.off.netdev_ops)?;
+    Ok(cx.r64(ops + member)?)
+}
+
+fn tell(cx: &mut Cx, event: u64, dev: u64) -> R<u32> {
+    notifier::netdevice_event(cx, event, dev)
+}
+
+fn register(cx: &mut Cx, dev: u64) -> R<i32> {
+    let off = cx.off;
+    loopback(cx)?;
+    if state(cx, dev)? != UNINITIALIZED {
+        let what = name(cx, dev)?;
+        trace::misuse(cx, "duplicate", &what, dev, "register_netdevice");
+        return Err(Stop::Bug("dev->reg_state != NETREG_UNINITIALIZED".into()));
+    }
+    if let Err(errno) = choose_name(cx, dev)? {
+        return Ok(errno);
+    }
+    let init = operation(cx, dev, off.ndo_init)?;
+    if init != 0 {
+        let answer = cx.call_guest(init, &[dev]) as i32;
+        if answer != 0 {
+            return Ok(if answer > 0 { -EIO } else { answer });
+        }
+    }
+    if cx.r32(dev + off.netdev_ifindex)? == 0 {
+        cx.net.devices.last_index += 1;
+        let index = cx.net.devices.last_index;
+        cx.w32(dev + off.netdev_ifindex, index)?;
+    }
+    let device = dev + off.netdev_dev;
+    let text = name(cx, dev)?;
+    core::initialize(cx, device)?;
+    crate::drivers::kobject::set_name(cx, device + off.device_kobj, text.as_bytes())?;
+    let error = core::add(cx, device)?;
+    if error != 0 {
+        undo_init(cx, dev)?;
+        return Ok(error);
+    }
+    set_bits(cx, dev + off.netdev_state, PRESENT, true)?;
+    cx.w8(dev + off.netdev_reg_state, REGISTERED)?;
+    let net = init_net(cx)?;
+    util::list_add_tail(cx, dev + off.netdev_dev_list, net + off.net_dev_base)?;
+    cx.net.devices.devices.push(dev);
+    trace::acquired(cx, KIND, dev, &text);
+    let answer = tell(cx, NETDEV_REGISTER, dev)?;
+    let errno = notifier::to_errno(answer);
+    if errno != 0 {
+        roll_back(cx, dev)?;
+        return Ok(errno);
+    }
+    Ok(0)
+}
+
+fn undo_init(cx: &mut Cx, dev: u64) -> R<()> {
+    let uninit = operation(cx, dev, cx.off.ndo_uninit)?;
+    if uninit != 0 {
+        cx.call_guest(uninit, &[dev]);
+    }
+    Ok(())
+}
+
+fn close(cx: &mut Cx, dev: u64) -> R<()> {
+    let off = cx.off;
+    let flags = cx.r32(dev + off.netdev_flags)?;
+    if flags & UP == 0 {
+        return Ok(());
+    }
+    tell(cx, NETDEV_GOING_DOWN, dev)?;
+    set_bits(cx, dev + off.netdev_state, START, false)?;
+    let stop = operation(cx, dev, off.ndo_stop)?;
+    if stop != 0 {
+        cx.call_guest(stop, &[dev]);
+    }
+    cx.w32(dev + off.netdev_flags, flags & !UP)?;
+    tell(cx, NETDEV_DOWN, dev)?;
+    Ok(())
+}
+
+/// unregister_netdevice_many for one device: it is gone for everybody; rtnl_unlock does the rest.
+fn roll_back(cx: &mut Cx, dev: u64) -> R<()> {
+    let off = cx.off;
+    if state(cx, dev)? == UNINITIALIZED {
+        let text = format!(
+            "unregister_netdevice: device {}/{dev:016x} never was registered\n",
+            name(cx, dev)?
+        );
+        crate::printk::log(cx, 7, &text);
+        let what = name(cx, dev)?;
+        trace::misuse(cx, "release-unheld", &what, dev, "unregister_netdevice");
+        return crate::traps::warn(cx, "", "unregister_netdevice_many");
+    }
+    if state(cx, dev)? != REGISTERED {
+        let what = name(cx, dev)?;
+        trace::misuse(cx, "release-unheld", &what, dev, "unregister_netdevice");
+        return Err(Stop::Bug("dev->reg_state != NETREG_REGISTERED".into()));
+    }
+    close(cx, dev)?;
+    util::list_del(cx, dev + off.netdev_dev_list)?;
+    cx.net.devices.devices.retain(|&d| d != dev);
+    cx.w8(dev + off.netdev_reg_state, UNREGISTERING)?;
+    tell(cx, NETDEV_UNREGISTER, dev)?;
+    undo_init(cx, dev)?;
+    core::del(cx, dev + off.netdev_dev)?;
+    trace::released(cx, KIND, dev);
+    cx.net.devices.todo.push(dev);
+    Ok(())
+}
+
+/// netdev_run_todo: what unregistering leaves for the moment when rtnl is released.
+pub(crate) fn run_todo(cx: &mut Cx) -> R<()> {
+    let off = cx.off;
+    while !cx.net.devices.todo.is_empty() {
+        let dev = cx.net.devices.todo.remove(0);
+        let mut told = 0;
+        while references(cx, dev)? > 0 {
+            if cx.clock.now >= told {
+                let text = format!(
+                    "unregister_netdevice: waiting for {} to become free. Usage count = {}\n",
+                    name(cx, dev)?,
+                    references(cx, dev)? + 1
+                );
+                crate::printk::log(cx, 0, &text);
+                told = cx.clock.now + COMPLAIN;
+            }
+            sched::sleep(cx, sched::UNINTERRUPTIBLE, COMPLAIN / 40, "netdev_run_todo")?;
+        }
+        cx.w8(dev + off.netdev_reg_state, UNREGISTERED)?;
+        let destructor = cx.r64(dev + off.netdev_priv_destructor)?;
+        let free = cx.r8(dev + off.netdev_needs_free)? & 1 != 0;
+        if destructor != 0 {
+            cx.call_guest(destructor, &[dev]);
+        }
+        if free {
+            release(cx, dev)?;
+        }
+    }
+    Ok(())
+}
+
+fn release(cx: &mut Cx, dev: u64) -> R<()> {
+    cx.w8(dev + cx.off.netdev_reg_state, RELEASED)?;
+    locking::on_free(cx, dev)?;
+    trace::released(cx, "net_device", dev);
+    guard::free(cx, dev);
+    Ok(())
+}
+
+fn free_netdev(cx: &mut Cx, c: &Call) -> R {
+    let dev = c.a[0];
+    match state(cx, dev)? {
+        UNINITIALIZED | UNREGISTERED => release(cx, dev)?,
+        // Within the lock: freed when it is released.
+        UNREGISTERING => cx.w8(dev + cx.off.netdev_needs_free, 1)?,
+        _ => {
+            return Err(Stop::Bug("dev->reg_state != NETREG_UNREGISTERED".into()));
+        }
+    }
+    Ok(0)
+}
+
+fn register_netdev(cx: &mut Cx, c: &Call) -> R {
+    locking::dec::lock_rtnl(cx)?;
+    let answer = register(cx, c.a[0])?;
+    locking::dec::unlock_rtnl(cx)?;
+    Ok(i64::from(answer) as u64)
+}
+
+fn register_netdevice(cx: &mut Cx, c: &Call) -> R {
+    Ok(i64::from(register(cx, c.a[0])?) as u64)
+}
+
+fn unregister_netdev(cx: &mut Cx, c: &Call) -> R {
+    locking::dec::lock_rtnl(cx)?;
+    roll_back(cx, c.a[0])?;
+    locking::dec::unlock_rtnl(cx)?;
+    Ok(0)
+}
+
+/// With a list, the device waits there for unregister_netdevice_many.
+fn unregister_netdevice_queue(cx: &mut Cx, c: &Call) -> R {
+    let [dev, head, ..] = c.a;
+    if head != 0 {
+        let link = dev + cx.off.netdev_unreg_list;
+        util::list_del(cx, link)?;
+        util::list_add_tail(cx, link, head)?;
+    } else {
+        roll_back(cx, dev)?;
+    }
+    Ok(0)
+}
+
+fn unregister_netdevice_many(cx: &mut Cx, c: &Call) -> R {
+    let links = util::list_entries(cx, c.a[0])?;
+    for link in links {
+        roll_back(cx, link - cx.off.netdev_unreg_list)?;
+    }
+    util::list_init(cx, c.a[0])?;
+    Ok(0)
+}
+
+fn dev_alloc_name(cx: &mut Cx, c: &Call) -> R {
+    let text = cx.text(c.a[1])?;
+    if text.len() >= IFNAMSIZ {
+        return Ok(neg(EINVAL));
+    }
+    set_name(cx, c.a[0], &text)?;
+    let answer = match choose_name(cx, c.a[0])? {
+        Ok(number) => number,
+        Err(errno) => errno,
+    };
+    Ok(i64::from(answer) as u64)
+}
+
+fn dev_valid_name(cx: &mut Cx, c: &Call) -> R {
+    Ok(u64::from(valid(&cx.text(c.a[0])?)))
+}
+
+fn dev_open(cx: &mut Cx, c: &Call) -> R {
+    let off = cx.off;
+    let dev = c.a[0];
+    let flags = cx.r32(dev + off.netdev_flags)?;
+    if flags & UP != 0 {
+        return Ok(0);
+    }
+    if cx.r64(dev + off.netdev_state)? & PRESENT == 0 {
+        return Ok(neg(ENODEV));
+    }
+    let refused = notifier::to_errno(tell(cx, NETDEV_PRE_UP, dev)?);
+    if refused != 0 {
+        return Ok(i64::from(refused) as u64);
+    }
+    set_bits(cx, dev + off.netdev_state, START, true)?;
+    let open = operation(cx, dev, off.ndo_open)?;
+    if open != 0 {
+        let answer = cx.call_guest(open, &[dev]) as i32;
+        if answer != 0 {
+            set_bits(cx, dev + off.netdev_state, START, false)?;
+            return Ok(i64::from(answer) as u64);
+        }
+    }
+    cx.w32(dev + off.netdev_flags, flags | UP)?;
+    tell(cx, NETDEV_UP, dev)?;
+    Ok(0)
+}
+
+fn dev_close(cx: &mut Cx, c: &Call) -> R {
+    close(cx, c.a[0])?;
+    Ok(0)
+}
+
+fn find_by_name(cx: &mut Cx, c: &Call) -> R {
+    loopback(cx)?;
+    let text = cx.text(c.a[1])?;
+    Ok(by_name(cx, &text)?.unwrap_or(0))
+}
+
+fn get_by_name(cx: &mut Cx, c: &Call) -> R {
+    let dev = find_by_name(cx, c)?;
+    hold(cx, dev)?;
+    Ok(dev)
+}
+
+fn find_by_index(cx: &mut Cx, c: &Call) -> R {
+    loopback(cx)?;
+    for dev in cx.net.devices.devices.clone() {
+        if cx.r32(dev + cx.off.netdev_ifindex)? == c.a[1] as u32 {
+            return Ok(dev);
+        }
+    }
+    Ok(0)
+}
+
+fn get_by_index(cx: &mut Cx, c: &Call) -> R {
+    let dev = find_by_index(cx, c)?;
+    hold(cx, dev)?;
+    Ok(dev)
+}
+
+fn carrier_on(cx: &mut Cx, c: &Call) -> R {
+    set_bits(cx, c.a[0] + cx.off.netdev_state, NOCARRIER, false)?;
+    Ok(0)
+}
+
+fn carrier_off(cx: &mut Cx, c: &Call) -> R {
+    set_bits(cx, c.a[0] + cx.off.netdev_state, NOCARRIER, true)?;
+    Ok(0)
+}
+
+fn device_detach(cx: &mut Cx, c: &Call) -> R {
+    set_bits(cx, c.a[0] + cx.off.netdev_state, PRESENT, false)?;
+    Ok(0)
+}
+
+fn device_attach(cx: &mut Cx, c: &Call) -> R {
+    set_bits(cx, c.a[0] + cx.off.netdev_state, PRESENT, true)?;
+    Ok(0)
+}
+
+fn stop_all_queues(cx: &mut Cx, c: &Call) -> R {
+    let off = cx.off;
+    let queues = cx.r64(c.a[0] + off.netdev_tx)?;
+    let count = u64::from(cx.r32(c.a[0] + off.netdev_num_tx)?).min(MAX_QUEUES);
+    for index in 0..count {
+        let at = queues + index * off.netdev_queue_size + off.netdev_queue_state;
+        set_bits(cx, at, DRV_XOFF, true)?;
+    }
+    Ok(0)
+}
+
+fn wake_queue(cx: &mut Cx, c: &Call) -> R {
+    set_bits(cx, c.a[0] + cx.off.netdev_queue_state, DRV_XOFF, false)?;
+    Ok(0)
+}
+
+fn eth_validate_addr(cx: &mut Cx, c: &Call) -> R {
+    let at = cx.r64(c.a[0] + cx.off.netdev_dev_addr)?;
+    let address = cx.bytes(at, 6)?;
+    let fine = address[0] & 1 == 0 && address.iter().any(|&b| b != 0);
+    Ok(if fine { 0 } else { neg(EADDRNOTAVAIL) })
+}
+
+/// Nobody listens: the packet is dropped.
+fn netif_rx(cx: &mut Cx, c: &Call) -> R {
+    super::skb::free(cx, c.a[0])?;
+    Ok(1)
+}
+
+/// `netif_napi_add_weight(dev, napi, poll, weight)`: known to its device, disabled.
+fn napi_add(cx: &mut Cx, c: &Call) -> R {
+    let [dev, napi, poll, weight, ..] = c.a;
+    let off = cx.off;
+    if off.napi_poll != NONE {
+        cx.w64(napi + off.napi_poll, poll)?;
+        cx.w32(napi + off.napi_weight, weight as u32)?;
+        cx.w64(napi + off.napi_dev, dev)?;
+        cx.w64(napi + off.napi_state, 1)?;
+        util::list_init(cx, napi + off.napi_poll_list)?;
+        util::list_add(cx, napi + off.napi_dev_list, dev + off.netdev_napi_list)?;
+    }
+    Ok(0)
+}
+
+fn napi_del(cx: &mut Cx, c: &Call) -> R {
+    if cx.off.napi_poll != NONE {
+        util::list_del_init(cx, c.a[0] + cx.off.napi_dev_list)?;
+    }
+    Ok(0)
+}
+
+fn napi_enable(cx: &mut Cx, c: &Call) -> R {
+    if cx.off.napi_poll != NONE {
+        set_bits(cx, c.a[0] + cx.off.napi_state, 1, false)?;
+    }
+    Ok(0)
+}
+
+fn napi_disable(cx: &mut Cx, c: &Call) -> R {
+    context::may_sleep(cx, "napi_disable");
+    if cx.off.napi_poll != NONE {
+        set_bits(cx, c.a[0] + cx.off.napi_state, 1, true)?;
+    }
+    Ok(0)
+}
