@@ -114,6 +114,7 @@ pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx,
         bits: crate::sched::bitwait::State::default(),
         jobs: crate::workqueue::asynchronous::State::default(),
         foreign: crate::drivers::foreign::State::default(),
+        tracepoints: crate::tracepoint::State::default(),
         sysctl: crate::fs::sysctl::State::default(),
         choices: crate::choice::State::default(),
     };

@@ -39,6 +39,7 @@ pub mod symbols;
 mod table;
 pub mod time;
 pub mod trace;
+mod tracepoint;
 mod traps;
 pub mod umh;
 mod unwind;
@@ -124,6 +125,7 @@ pub struct Kernel {
     bits: sched::bitwait::State,
     jobs: workqueue::asynchronous::State,
     foreign: drivers::foreign::State,
+    tracepoints: tracepoint::State,
     sysctl: fs::sysctl::State,
     choices: choice::State,
 }

@@ -70,6 +70,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "something was unregistered or released that was not held",
     ),
     (
+        "no-release",
+        "the last reference on an object without a release function was put",
+    ),
+    (
         "duplicate",
         "something was registered that is registered already",
     ),

@@ -41,6 +41,7 @@ pages!(
     "module-pinned",
     "module-ref-underflow",
     "mutex-misuse",
+    "no-release",
     "not-initialised",
     "oops",
     "out-of-bounds",

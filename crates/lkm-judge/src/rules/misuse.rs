@@ -60,6 +60,11 @@ const ROWS: &[Row] = &[
         "was given something that is not registered",
     ),
     row(
+        "no-release",
+        "no-release",
+        "put the last reference on a device that has no release function",
+    ),
+    row(
         "duplicate",
         "double-register",
         "was given something that is registered already",

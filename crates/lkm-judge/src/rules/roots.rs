@@ -32,6 +32,7 @@ pub(super) fn link(case: &mut Case<'_, '_>) {
     bug_of_the_count(case);
     undone_wrongly(case);
     out_of_a_cache(case);
+    in_registered_use(case);
     same_lock(case);
     later_generation(case);
     flatten(&mut case.drafts);
@@ -202,6 +203,33 @@ fn undone_wrongly(case: &mut Case<'_, '_>) {
                     .any(|h| self::stem(&h.function) == Some(stem))
         });
         case.drafts[i].root = left;
+    }
+}
+
+/// Memory with something in it that is still registered is in use, not lost: the registration is what is told.
+fn in_registered_use(case: &mut Case<'_, '_>) {
+    let registered: Vec<(usize, u64, Option<usize>)> = case
+        .drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, d)| d.rule == "left-registered" && d.root.is_none() && d.key != 0)
+        .map(|(root, d)| (root, d.key, d.life))
+        .collect();
+    for d in &mut case.drafts {
+        if d.rule != "memory-leak" || d.root.is_some() || d.key == 0 {
+            continue;
+        }
+        let size = case
+            .ledger
+            .objects
+            .iter()
+            .rev()
+            .find(|o| o.key == d.key && o.made.step == d.step)
+            .map_or(0, |o| o.size);
+        d.root = registered
+            .iter()
+            .find(|(_, key, life)| *life == d.life && *key >= d.key && *key - d.key < size.max(1))
+            .map(|(root, ..)| *root);
     }
 }
 

@@ -179,6 +179,11 @@ pub const RULES: &[Rule] = &[
         fix: "take the locks in one order, and do not wait under a lock for what needs it",
     },
     Rule {
+        id: "no-release",
+        title: "a device without a release function went",
+        fix: "give the device (or its type or class) a release function that frees what the device is in",
+    },
+    Rule {
         id: "release-unheld",
         title: "something was unregistered that was not registered",
         fix: "undo exactly what succeeded",

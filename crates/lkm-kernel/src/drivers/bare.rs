@@ -55,8 +55,8 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("register_btf_kfunc_id_set", zero),
     behaves("dmaengine_get", zero),
     behaves("dmaengine_put", zero),
-    behaves("kernel_fpu_begin_mask", zero),
-    behaves("kernel_fpu_end", zero),
+    behaves("kernel_fpu_begin_mask", fpu_begin),
+    behaves("kernel_fpu_end", fpu_end),
     behaves("cpu_has_xfeatures", cpu_has_xfeatures),
     behaves("x86_match_cpu", x86_match_cpu),
     // Counted objects with a counterpart.
@@ -75,12 +75,32 @@ pub(crate) const ROWS: &[Row] = &[
     unregisters("tty_driver_kref_put", "tty driver reference", A0),
     registers("bioset_init", "bio set", A0, When::Zero),
     unregisters("bioset_exit", "bio set", A0),
-    registers(
-        "rtnl_register_module",
-        "rtnl message",
-        Key::Arg(1),
-        When::Zero,
-    ),
+    behaves("rtnl_register_module", zero).sleeps(),
+    behaves("rtnl_unregister", zero).sleeps(),
+    behaves("rtnl_unregister_all", zero).sleeps(),
+    behaves("mmu_notifier_synchronize", zero).sleeps(),
+    behaves("make_kuid", second),
+    behaves("make_kgid", second),
+    behaves("from_kuid", second),
+    behaves("from_kgid", second),
+    behaves("from_kuid_munged", second),
+    behaves("from_kgid_munged", second),
+    behaves("dma_set_mask", dma_set_mask),
+    behaves("dma_set_coherent_mask", dma_set_coherent_mask),
+    registers("bdi_alloc", "bdi reference", RET, When::Pointer),
+    unregisters("bdi_put", "bdi reference", A0),
+    behaves("bdi_register", zero).sleeps(),
+    behaves("bdi_unregister", zero).sleeps(),
+    registers("__list_lru_init", "list_lru", A0, When::Zero),
+    unregisters("list_lru_destroy", "list_lru", A0),
+    registers("prepare_kernel_cred", "cred reference", RET, When::Pointer),
+    unregisters("__put_cred", "cred reference", A0),
+    registers("fqdir_init", "fragment namespace", A0, When::Zero),
+    unregisters("fqdir_exit", "fragment namespace", A0),
+    behaves("acpi_dev_get_first_match_dev", zero),
+    behaves("acpi_check_resource_conflict", zero),
+    behaves("acpi_check_region", zero),
+    behaves("efivar_supports_writes", zero),
 ];
 
 fn zero(_: &mut Cx, _: &Call) -> R {
@@ -98,6 +118,40 @@ fn one(_: &mut Cx, _: &Call) -> R {
 
 fn absent(_: &mut Cx, _: &Call) -> R {
     Ok(crate::abi::neg(crate::abi::errno::ENXIO))
+}
+
+/// A user number in the first user namespace is itself.
+fn second(_: &mut Cx, c: &Call) -> R {
+    Ok(u64::from(c.a[1] as u32))
+}
+
+fn dma_set_mask(cx: &mut Cx, c: &Call) -> R {
+    let mask = cx.r64(c.a[0] + cx.off.device_dma_mask)?;
+    if mask == 0 {
+        return Ok(crate::abi::neg(crate::abi::errno::EIO));
+    }
+    cx.w64(mask, c.a[1])?;
+    Ok(0)
+}
+
+fn dma_set_coherent_mask(cx: &mut Cx, c: &Call) -> R {
+    cx.w64(c.a[0] + cx.off.device_coherent_dma_mask, c.a[1])?;
+    Ok(0)
+}
+
+/// What a section of vector code takes, about.
+const FPU_SECTION: u64 = 100_000;
+
+/// Preemption is off while the kernel uses the vector registers.
+fn fpu_begin(cx: &mut Cx, _: &Call) -> R {
+    crate::context::add(cx, 1);
+    crate::time::pass(cx, FPU_SECTION);
+    Ok(0)
+}
+
+fn fpu_end(cx: &mut Cx, _: &Call) -> R {
+    crate::context::add(cx, -1);
+    Ok(0)
 }
 
 /// AE_NOT_FOUND.

@@ -384,6 +384,7 @@ pub(super) fn release(cx: &mut Cx, kobj: u64) -> R<()> {
         }
         None => {
             let label = kobject::name(cx, kobj)?;
+            crate::trace::misuse(cx, "no-release", &label, dev, "device_release");
             crate::traps::warn(
                 cx,
                 &format!(

@@ -2,8 +2,9 @@
 //! of their headers call on the struct device_driver inside; block device majors; firmware that is not there.
 
 use crate::abi::{Call, R, errno::*, neg};
+use crate::module::refs;
 use crate::table::{Fails, Row, behaves};
-use crate::{Cx, printk, trace};
+use crate::{Cx, printk, sched, trace, workqueue};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const ROWS: &[Row] = &[
@@ -14,6 +15,9 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("request_firmware", request_firmware).sleeps(),
     behaves("request_firmware_direct", request_firmware_direct).sleeps(),
     behaves("firmware_request_nowarn", request_firmware_direct).sleeps(),
+    behaves("request_firmware_nowait", request_firmware_nowait)
+        .fails(Fails::Errno(ENOMEM))
+        .sleeps_gfp(4),
     behaves("release_firmware", release_firmware),
 ];
 
@@ -128,6 +132,30 @@ fn request_firmware_direct(cx: &mut Cx, c: &Call) -> R {
     let name = cx.text(c.a[1])?;
     cx.w64(c.a[0], 0)?;
     Ok(neg(if name.is_empty() { EINVAL } else { ENOENT }))
+}
+
+/// `request_firmware_nowait(module, uevent, name, device, gfp, context, function)`: a worker finds that there is
+/// no such file and says so; the module stays pinned until then.
+fn request_firmware_nowait(cx: &mut Cx, c: &Call) -> R {
+    let [module, _, name, device, _, context] = c.a;
+    let function = c.arg(cx, 6)?;
+    let name = cx.text(name)?;
+    if !refs::try_get(cx, module, "firmware", context, "")? {
+        return Ok(neg(EFAULT));
+    }
+    workqueue::spawn(
+        cx,
+        Box::new(move |cx: &mut Cx| {
+            sched::entered(cx, "request_firmware_work_func");
+            let text = format!("Direct firmware load for {name} failed with error -2\n");
+            super::core::log(cx, 4, device, &text)?;
+            cx.call_guest(function, &[0, context]);
+            refs::put_key(cx, module, "firmware", context)?;
+            sched::left(cx);
+            Ok(0)
+        }),
+    )?;
+    Ok(0)
 }
 
 fn release_firmware(cx: &mut Cx, c: &Call) -> R {

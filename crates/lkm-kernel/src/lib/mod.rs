@@ -8,6 +8,7 @@ pub(crate) mod escape;
 mod find_bit;
 pub(crate) mod hexdump;
 mod idr;
+mod kfifo;
 mod kstrtox;
 mod llist;
 mod math;
@@ -46,6 +47,7 @@ pub(crate) const ROWS: &[&[Row]] = &[
     idr::ROWS,
     radix::ROWS,
     llist::ROWS,
+    kfifo::ROWS,
 ];
 
 /// Longest string that library functions follow.

@@ -6,6 +6,7 @@ pub(crate) mod genetlink;
 pub mod netlink;
 pub(crate) mod pernet;
 pub(crate) mod print;
+pub(crate) mod queue;
 pub mod skb;
 
 use crate::Cx;
