@@ -201,8 +201,8 @@ pub struct Ledger<'t> {
     pub called: BTreeMap<&'t str, Class>,
     /// Variables of the kernel's that read as zeros here.
     pub zeros: Vec<(&'t str, u64, u64)>,
-    /// Calls answered by prototype: step, function, life that called.
-    pub stubs: Vec<(usize, &'t str, Option<usize>)>,
+    /// Calls answered by prototype: step, function, life that called, task, and where.
+    pub stubs: Vec<(usize, &'t str, Option<usize>, u32, &'t Site)>,
     pub locks: Locks<'t>,
     pub end: Option<(End, &'t str)>,
     /// Number of events.

@@ -291,6 +291,10 @@ offsets! {
         bdev_partno = "block_device"."bd_partno";
         gendisk_disk_name = "gendisk"."disk_name";
         ctl_child = "ctl_table"."child";
+        netdev_link_ops = "net_device"."rtnl_link_ops";
+        link_kind = "rtnl_link_ops"."kind";
+        link_setup = "rtnl_link_ops"."setup";
+        link_dellink = "rtnl_link_ops"."dellink";
         pernet_init = "pernet_operations"."init";
         pernet_pre_exit = "pernet_operations"."pre_exit";
         pernet_exit = "pernet_operations"."exit";

@@ -338,7 +338,7 @@ impl<'t> Ledger<'t> {
                 ..
             } => {
                 let at = self.moment(step, *tid, site);
-                self.stubs.push((step, function, at.life));
+                self.stubs.push((step, function, at.life, *tid, site));
             }
             Event::Leftover {
                 kind,

@@ -9,6 +9,9 @@ use crate::ledger::{Fault, Object};
 /// Most faults of a run that are judged; a kernel would not survive as many.
 const MAX_FAULTS: usize = 64;
 
+/// How many answered calls before a fault are looked at.
+const MAX_STUBS: usize = 32;
+
 /// What a faulting address turned out to be.
 struct Cause {
     rule: &'static str,
@@ -45,7 +48,17 @@ pub(super) fn check(case: &mut Case<'_, '_>) {
             }
             continue;
         }
-        let cause = match cause(case, fault) {
+        let found = cause(case, fault);
+        if found.as_ref().is_none_or(|c| c.rule == "wild-access")
+            && let Some(stub) = follows_stub(case, fault)
+        {
+            case.notes.push(format!(
+                "a fault at {} is not judged: it comes of what {stub} answered, which is not modelled",
+                fault_place(case, fault)
+            ));
+            continue;
+        }
+        let cause = match found {
             Some(cause) => {
                 let draft = specific(case, fault, cause);
                 Some(case.push(draft))
@@ -68,6 +81,32 @@ fn concerns_us(case: &Case<'_, '_>, fault: &Fault<'_>) -> bool {
         .chain(&fault.at.site.stack)
         .filter_map(|&pc| ledger.at_address(pc))
         .any(|l| ledger.lives[l].name == ledger.judged_name())
+}
+
+/// A function without a model that the faulting code has just been answered by: called by the same task in the
+/// same function, or in another module's code that is not the one judged.
+fn follows_stub<'t>(case: &Case<'_, 't>, fault: &Fault<'t>) -> Option<&'t str> {
+    let ledger = case.ledger;
+    if !matches!(fault.kind, "page-fault" | "general-protection" | "divide") {
+        return None;
+    }
+    let place = super::symbol(&fault_place(case, fault));
+    let foreign = ledger
+        .at_address(fault.pc)
+        .or(fault.at.life)
+        .filter(|&l| ledger.lives[l].name != ledger.judged_name());
+    ledger
+        .stubs
+        .iter()
+        .rev()
+        .skip_while(|s| s.0 > fault.at.step)
+        .filter(|s| s.3 == fault.at.tid)
+        .take(MAX_STUBS)
+        .find(|s| {
+            let there = case.call_place(s.4.pc).at;
+            super::symbol(&there) == place || foreign.is_some() && s.2 == foreign
+        })
+        .map(|s| s.1)
 }
 
 /// The place to name: the instruction in module text, or the call that went into the kernel.

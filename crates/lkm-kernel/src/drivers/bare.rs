@@ -60,9 +60,9 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("cpu_has_xfeatures", cpu_has_xfeatures),
     behaves("x86_match_cpu", x86_match_cpu),
     // Counted objects with a counterpart.
-    registers("keyring_alloc", "key reference", RET, When::Pointer),
-    registers("key_create_or_update", "key reference", RET, When::Pointer),
-    unregisters("key_put", "key reference", A0),
+    behaves("keyring_alloc", crate::stub::fresh_object).sleeps(),
+    behaves("key_create_or_update", crate::stub::fresh_object).sleeps(),
+    behaves("key_put", zero),
     behaves("key_revoke", zero),
     registers("inet_frags_init", "fragment queues", A0, When::Zero),
     unregisters("inet_frags_fini", "fragment queues", A0),
@@ -93,10 +93,11 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("bdi_unregister", zero).sleeps(),
     registers("__list_lru_init", "list_lru", A0, When::Zero),
     unregisters("list_lru_destroy", "list_lru", A0),
-    registers("prepare_kernel_cred", "cred reference", RET, When::Pointer),
-    unregisters("__put_cred", "cred reference", A0),
-    registers("fqdir_init", "fragment namespace", A0, When::Zero),
-    unregisters("fqdir_exit", "fragment namespace", A0),
+    behaves("prepare_kernel_cred", prepare_kernel_cred).sleeps(),
+    behaves("__put_cred", zero),
+    behaves("fqdir_init", fqdir_init).sleeps(),
+    behaves("fqdir_exit", fqdir_exit).sleeps(),
+    behaves("zlib_inflate_workspacesize", inflate_size),
     behaves("acpi_dev_get_first_match_dev", zero),
     behaves("acpi_check_resource_conflict", zero),
     behaves("acpi_check_region", zero),
@@ -152,6 +153,33 @@ fn fpu_begin(cx: &mut Cx, _: &Call) -> R {
 fn fpu_end(cx: &mut Cx, _: &Call) -> R {
     crate::context::add(cx, -1);
     Ok(0)
+}
+
+/// A cred with one reference, which counts at its beginning.
+fn prepare_kernel_cred(cx: &mut Cx, _: &Call) -> R {
+    let cred = mm::kernel_object(cx, 512)?;
+    cx.w32(cred, 1)?;
+    Ok(cred)
+}
+
+/// `fqdir_init(&fqdir, fragment queues, net)`: the limits come first in the structure, f and net behind them.
+fn fqdir_init(cx: &mut Cx, c: &Call) -> R {
+    let fqdir = mm::kalloc(cx, 512)?;
+    cx.w64(fqdir + 24, c.a[1])?;
+    cx.w64(fqdir + 32, c.a[2])?;
+    cx.w64(c.a[0], fqdir)?;
+    Ok(0)
+}
+
+fn fqdir_exit(cx: &mut Cx, c: &Call) -> R {
+    cx.r64(c.a[0])?;
+    mm::kfree(cx, c.a[0]);
+    Ok(0)
+}
+
+/// Bytes of struct inflate_workspace on a 64-bit machine, with its window.
+fn inflate_size(_: &mut Cx, _: &Call) -> R {
+    Ok(42_312)
 }
 
 /// AE_NOT_FOUND.

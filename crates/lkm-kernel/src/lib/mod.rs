@@ -3,6 +3,8 @@
 
 pub(crate) mod bitmap;
 mod bitmap_text;
+mod chacha;
+mod cpumask;
 pub(crate) mod ctype;
 pub(crate) mod escape;
 mod find_bit;
@@ -47,6 +49,8 @@ pub(crate) const ROWS: &[&[Row]] = &[
     idr::ROWS,
     radix::ROWS,
     llist::ROWS,
+    cpumask::ROWS,
+    chacha::ROWS,
     kfifo::ROWS,
 ];
 

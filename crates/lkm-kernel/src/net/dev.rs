@@ -543,13 +543,31 @@ fn unregister_netdev(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
+/// The registered devices.
+pub(crate) fn all(cx: &Cx) -> Vec<u64> {
+    cx.net.devices.devices.clone()
+}
+
+/// Puts a device on a list of those that will go together.
+pub(crate) fn queue(cx: &mut Cx, dev: u64, head: u64) -> R<()> {
+    let link = dev + cx.off.netdev_unreg_list;
+    util::list_del(cx, link)?;
+    util::list_add_tail(cx, link, head)
+}
+
+/// Unregisters the devices of such a list.
+pub(crate) fn unregister_list(cx: &mut Cx, head: u64) -> R<()> {
+    for link in util::list_entries(cx, head)? {
+        roll_back(cx, link - cx.off.netdev_unreg_list)?;
+    }
+    util::list_init(cx, head)
+}
+
 /// With a list, the device waits there for unregister_netdevice_many.
 fn unregister_netdevice_queue(cx: &mut Cx, c: &Call) -> R {
     let [dev, head, ..] = c.a;
     if head != 0 {
-        let link = dev + cx.off.netdev_unreg_list;
-        util::list_del(cx, link)?;
-        util::list_add_tail(cx, link, head)?;
+        queue(cx, dev, head)?;
     } else {
         roll_back(cx, dev)?;
     }
@@ -557,11 +575,7 @@ fn unregister_netdevice_queue(cx: &mut Cx, c: &Call) -> R {
 }
 
 fn unregister_netdevice_many(cx: &mut Cx, c: &Call) -> R {
-    let links = util::list_entries(cx, c.a[0])?;
-    for link in links {
-        roll_back(cx, link - cx.off.netdev_unreg_list)?;
-    }
-    util::list_init(cx, c.a[0])?;
+    unregister_list(cx, c.a[0])?;
     Ok(0)
 }
 

@@ -3,6 +3,7 @@
 pub mod dev;
 pub mod family;
 pub(crate) mod genetlink;
+pub(crate) mod link;
 pub mod netlink;
 pub(crate) mod pernet;
 pub(crate) mod print;
@@ -23,6 +24,7 @@ pub struct State {
     pub(crate) families: family::State,
     pub(crate) devices: dev::State,
     pub(crate) generic: genetlink::State,
+    pub(crate) links: link::State,
     pub(crate) pernet: pernet::State,
     next_ino: u64,
     init_net: u64,

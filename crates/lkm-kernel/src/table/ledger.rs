@@ -6,7 +6,7 @@
 
 use super::{Key, Row, When, registers, unregisters};
 use crate::Cx;
-use crate::abi::{Call, R};
+use crate::abi::{Call, R, errno, neg};
 use crate::drivers::foreign;
 
 const RET: Key = Key::Ret;
@@ -32,6 +32,18 @@ fn led_trigger(cx: &mut Cx, c: &Call) -> R {
     Ok(trigger)
 }
 
+/// No processor has frequencies to choose from: the driver finds none, and is refused as on such a machine.
+fn no_frequencies(cx: &mut Cx, c: &Call) -> R {
+    cx.r64(c.a[0])?;
+    Ok(neg(errno::ENODEV))
+}
+
+const fn cpufreq_driver() -> Row {
+    let mut row = registers("cpufreq_register_driver", "driver", A0, When::Zero);
+    row.fun = no_frequencies;
+    row
+}
+
 const fn simple_led_trigger() -> Row {
     let mut row = registers(
         "led_trigger_register_simple",
@@ -49,20 +61,6 @@ pub(crate) const ROWS: &[Row] = &[
     unregisters("led_trigger_unregister_simple", "led trigger", A0),
     registers("bus_register_notifier", "bus notifier", A1, When::Zero),
     unregisters("bus_unregister_notifier", "bus notifier", A1),
-    registers(
-        "register_pernet_subsys",
-        "pernet operations",
-        A0,
-        When::Zero,
-    ),
-    unregisters("unregister_pernet_subsys", "pernet operations", A0),
-    registers(
-        "register_pernet_device",
-        "pernet device operations",
-        A0,
-        When::Zero,
-    ),
-    unregisters("unregister_pernet_device", "pernet device operations", A0),
     driver("__spi_register_driver", A1, When::Zero),
     driver("__serdev_device_driver_register", A0, When::Zero),
     driver("i2c_register_driver", A1, When::Zero),
@@ -94,7 +92,7 @@ pub(crate) const ROWS: &[Row] = &[
     unregisters("cxl_driver_unregister", "driver", A0),
     driver("spi_mem_driver_register_with_owner", A0, When::Zero),
     unregisters("spi_mem_driver_unregister", "driver", A0),
-    driver("cpufreq_register_driver", A0, When::Zero),
+    cpufreq_driver(),
     unregisters("cpufreq_unregister_driver", "driver", A0),
     driver("zpool_register_driver", A0, When::Always),
     unregisters("zpool_unregister_driver", "driver", A0),
@@ -205,10 +203,6 @@ pub(crate) const ROWS: &[Row] = &[
     unregisters("led_trigger_unregister", "led trigger", A0),
     registers("led_classdev_register_ext", "led", A1, When::Zero),
     unregisters("led_classdev_unregister", "led", A0),
-    registers("rtnl_link_register", "link ops", A0, When::Zero),
-    registers("__rtnl_link_register", "link ops", A0, When::Zero),
-    unregisters("rtnl_link_unregister", "link ops", A0),
-    unregisters("__rtnl_link_unregister", "link ops", A0),
     registers("rtnl_af_register", "address family ops", A0, When::Always),
     unregisters("rtnl_af_unregister", "address family ops", A0),
     registers("tty_register_ldisc", "line discipline", A0, When::Zero),
