@@ -1,10 +1,13 @@
 //! How fast the tools are, measured against the installed kmod in one run:
-//! `cargo bench -p lkm-kmod [-- ROOT...]`.
+//! `cargo bench --profile dist -p lkm-kmod [-- ROOT...]`.
 //!
 //! Each ROOT holds a tree `lib/modules/VERSION` (default: `/`); give it trees
 //! with compressed modules to measure those. Rounds of both programs take
-//! turns, so that other load on the machine hits both; the ratios are of
-//! medians, ours to kmod's, and below 1 ours is faster.
+//! turns, so that other load on the machine hits both; wall ratios are of
+//! medians, CPU ratios of sums, ours to kmod's, and below 1 ours is faster.
+//!
+//! The wall time of depmod, which uses all processors, means something only
+//! when they are free: on a busy machine put `chrt -r 5` in front.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -58,41 +61,143 @@ struct Pair {
     ours: PathBuf,
 }
 
-impl Pair {
-    fn measure(&self, what: &str, rounds: usize, args: &[&str]) {
-        let mut wall = [Vec::new(), Vec::new()];
-        let mut cpu = [0.0; 2];
-        for _ in 0..rounds {
-            for (i, program) in [&self.kmod, &self.ours].into_iter().enumerate() {
-                let (before, start) = (child_seconds(), Instant::now());
-                let mut command = Command::new(program);
-                let status = command
-                    .args(args)
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .status();
-                if !status.is_ok_and(|s| s.success()) {
-                    println!("{what:<40} does not run: {} {args:?}", program.display());
-                    return;
-                }
-                wall[i].push(start.elapsed().as_secs_f64() * 1000.0);
-                cpu[i] += child_seconds() - before;
+/// Runs quietly; how long it took in milliseconds, or none when it failed.
+fn run(program: &Path, args: &[&str]) -> Option<f64> {
+    let start = Instant::now();
+    let mut command = Command::new(program);
+    let status = command
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !status.is_ok_and(|s| s.success()) {
+        println!("does not run: {} {args:?}", program.display());
+        return None;
+    }
+    Some(start.elapsed().as_secs_f64() * 1000.0)
+}
+
+/// Wall times of `rounds` turns of `batch` runs each, and the CPU seconds of
+/// all, for each command. CPU time is counted in ticks of 10 ms: batches make
+/// that fine enough.
+fn turns(
+    commands: &[(&Path, Vec<&str>)],
+    rounds: usize,
+    batch: usize,
+) -> Option<Vec<(Vec<f64>, f64)>> {
+    let mut out = vec![(Vec::new(), 0.0); commands.len()];
+    for _ in 0..rounds {
+        for ((program, args), (wall, cpu)) in commands.iter().zip(&mut out) {
+            let before = child_seconds();
+            for _ in 0..batch {
+                wall.push(run(program, args)?);
             }
+            *cpu += child_seconds() - before;
         }
-        let [theirs, ours] = wall.map(median);
+    }
+    Some(out)
+}
+
+impl Pair {
+    fn measure(&self, what: &str, rounds: usize, batch: usize, args: &[&str]) {
+        let commands = [&self.kmod, &self.ours].map(|p| (p.as_path(), args.to_vec()));
+        let Some(done) = turns(&commands, rounds, batch) else {
+            return;
+        };
+        let [(theirs, their_cpu), (ours, our_cpu)] = &done[..] else {
+            return;
+        };
+        let (theirs, ours) = (median(theirs.clone()), median(ours.clone()));
         print!(
             "{what:<40} {theirs:9.2} {ours:9.2} ms  wall {:.2}",
             ours / theirs
         );
-        // Ticks of 10 ms: only long runs have a figure.
-        if cpu[0] > 0.2 {
-            print!("  cpu {:.2}", cpu[1] / cpu[0]);
+        if *their_cpu > 0.2 {
+            print!("  cpu {:.2}", our_cpu / their_cpu);
         }
         if let (Some(t), Some(o)) = (memory(&self.kmod, args), memory(&self.ours, args)) {
             print!("  memory {:.2}", o / t);
         }
         println!();
     }
+}
+
+/// An incremental depmod after ten modules have changed, against a full one.
+fn incremental(depmod: &Path, root: &str, modules: &Path, version: &str) -> std::io::Result<()> {
+    let near = tempfile::tempdir()?;
+    let base = near.path().join("lib/modules").join(version);
+    std::fs::create_dir_all(&base)?;
+    let mut all = Vec::new();
+    copy_tree(&modules.join(version), &base, &mut all)?;
+    all.sort();
+    let ten: Vec<PathBuf> = all
+        .iter()
+        .step_by((all.len() / 10).max(1))
+        .take(10)
+        .cloned()
+        .collect();
+    let contents: Vec<Vec<u8>> = ten.iter().map(std::fs::read).collect::<Result<_, _>>()?;
+    let base = near.path().to_string_lossy().into_owned();
+    let full = ["-b", &base, "--no-incremental", version];
+    let again = ["-b", &base, "--incremental", version];
+    // As a package manager does it: a new file under the old name.
+    let replace = |turn: usize| -> std::io::Result<()> {
+        for (i, path) in ten.iter().enumerate() {
+            let new = path.with_extension("new");
+            std::fs::write(&new, &contents[(i + turn) % contents.len()])?;
+            std::fs::rename(&new, path)?;
+        }
+        Ok(())
+    };
+    for (what, says_other) in [("rebuilt", false), ("that say other things", true)] {
+        let (mut long, mut short) = ((Vec::new(), 0.0), (Vec::new(), 0.0));
+        for round in 0..5 {
+            let measured = |args: &[&str], sum: &mut (Vec<f64>, f64)| {
+                let before = child_seconds();
+                let wall = run(depmod, args);
+                sum.1 += child_seconds() - before;
+                sum.0.extend(wall);
+            };
+            measured(&full, &mut long);
+            replace(0)?;
+            // What was written a moment ago is not remembered.
+            std::thread::sleep(std::time::Duration::from_millis(2100));
+            for _ in 0..2 {
+                run(depmod, &again);
+            }
+            for turn in 1..=4 {
+                replace(if says_other { round + turn } else { 0 })?;
+                measured(&again, &mut short);
+            }
+        }
+        let cpu = (short.1 / short.0.len() as f64) / (long.1 / long.0.len() as f64);
+        let (long, short) = (median(long.0), median(short.0));
+        println!(
+            "{:<40} {long:9.2} {short:9.2} ms  wall {:.3}  cpu {cpu:.3}  (full, incremental)",
+            format!("depmod {root}: 10 modules {what}"),
+            short / long
+        );
+    }
+    Ok(())
+}
+
+/// Links, or copies, the files of a module directory.
+fn copy_tree(from: &Path, to: &Path, modules: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for e in std::fs::read_dir(from)?.flatten() {
+        let (name, target) = (e.file_name(), to.join(e.file_name()));
+        if e.file_type()?.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy_tree(&e.path(), &target, modules)?;
+        } else if e.file_type()?.is_file() {
+            if std::fs::hard_link(e.path(), &target).is_err() {
+                std::fs::copy(e.path(), &target)?;
+            }
+            if name.to_string_lossy().contains(".ko") {
+                modules.push(target);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn tools(dir: &Path, program: &Path) -> std::io::Result<()> {
@@ -154,7 +259,8 @@ fn main() -> std::io::Result<()> {
             }
         }
         let base = base.to_string_lossy().into_owned();
-        pair("depmod").measure(&format!("depmod {root}"), 5, &["-b", &base, &version]);
+        pair("depmod").measure(&format!("depmod {root}"), 5, 1, &["-b", &base, &version]);
+        incremental(&ours.join("depmod"), &root, &modules, &version)?;
         let dep = std::fs::read_to_string(modules.join(&version).join("modules.dep"));
         let Ok(dep) = dep else { continue };
         let name = |line: &str| {
@@ -169,32 +275,39 @@ fn main() -> std::io::Result<()> {
             .map(name);
         let all: Vec<String> = dep.lines().map(name).collect();
         let widest = widest.unwrap_or_default();
+        let gpu = all.iter().find(|n| *n == "amdgpu");
         let root_args = ["-d", &root[..], "-S", &version];
-        pair("modprobe").measure(
-            &format!("modprobe -D {widest}"),
-            60,
-            &[&root_args[..], &["-D", &widest]].concat(),
-        );
+        for name in gpu.into_iter().chain([&widest]) {
+            pair("modprobe").measure(
+                &format!("modprobe -D {name}"),
+                12,
+                40,
+                &[&root_args[..], &["-D", name]].concat(),
+            );
+        }
         pair("modprobe").measure(
             "modprobe -R pci:...",
-            60,
+            12,
+            40,
             &[
                 &root_args[..],
                 &["-R", "pci:v00008086d00001533sv0sd0bc02sc00i00"],
             ]
             .concat(),
         );
-        pair("modprobe").measure("modprobe -c", 15, &[&root_args[..], &["-c"]].concat());
+        pair("modprobe").measure("modprobe -c", 5, 3, &[&root_args[..], &["-c"]].concat());
         let info_args = ["-b", &root[..], "-k", &version];
         pair("modinfo").measure(
             &format!("modinfo {widest}"),
-            40,
+            8,
+            10,
             &[&info_args[..], &[&widest]].concat(),
         );
         let names: Vec<&str> = all.iter().map(String::as_str).collect();
         pair("modinfo").measure(
             &format!("modinfo of {} modules", names.len()),
             3,
+            1,
             &[&info_args[..], &names].concat(),
         );
     }

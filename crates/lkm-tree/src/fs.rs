@@ -118,8 +118,10 @@ pub trait OpenDir: Send + Sync {
     /// The directory's own.
     fn own_stat(&self) -> Result<Stat, Errno>;
     /// Writes a new file with that content under a name of its own: the
-    /// temporary name. When it is to last, it is on the disk on return.
-    fn create_temporary(&self, content: &[u8], mode: u32, lasts: bool) -> Result<Vec<u8>, Errno>;
+    /// temporary name.
+    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno>;
+    /// Returns when the file is safe on the disk.
+    fn sync_file(&self, name: &[u8]) -> Result<(), Errno>;
     /// Sets a file's times to now.
     fn touch(&self, name: &[u8]) -> Result<(), Errno>;
     /// Gives a file its final name, replacing what had it.
@@ -292,7 +294,12 @@ impl OpenDir for RealDir {
         Ok(sys::utimensat(&self.fd, name, &times, AtFlags::empty())?)
     }
 
-    fn create_temporary(&self, content: &[u8], mode: u32, lasts: bool) -> Result<Vec<u8>, Errno> {
+    fn sync_file(&self, name: &[u8]) -> Result<(), Errno> {
+        let fd = sys::openat(&self.fd, name, FILE_FLAGS, Mode::empty())?;
+        Ok(sys::fsync(&fd)?)
+    }
+
+    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let pid = rustix::process::getpid().as_raw_nonzero();
         for _ in 0..1000 {
@@ -303,8 +310,7 @@ impl OpenDir for RealDir {
                 r => r?,
             };
             let written = write_all(fd.as_fd(), content)
-                .and_then(|()| Ok(sys::fchmod(&fd, Mode::from(mode))?))
-                .and_then(|()| if lasts { Ok(sys::fsync(&fd)?) } else { Ok(()) });
+                .and_then(|()| Ok(sys::fchmod(&fd, Mode::from(mode))?));
             if let Err(e) = written {
                 // What could not be written whole must not stay.
                 let _ = self.remove(&name);

@@ -165,7 +165,11 @@ impl OpenDir for MemoryDir {
         self.stat(name).map(drop)
     }
 
-    fn create_temporary(&self, content: &[u8], _mode: u32, _: bool) -> Result<Vec<u8>, Errno> {
+    fn sync_file(&self, name: &[u8]) -> Result<(), Errno> {
+        self.stat(name).map(drop)
+    }
+
+    fn create_temporary(&self, content: &[u8], _mode: u32) -> Result<Vec<u8>, Errno> {
         let name = format!(".tmp{}", self.files.lock().next).into_bytes();
         self.files.put_bytes(&self.at(&name), content.to_vec());
         Ok(name)

@@ -191,13 +191,17 @@ impl OpenDir for FullDisk {
         self.inner.touch(name)
     }
 
-    fn create_temporary(&self, content: &[u8], mode: u32, lasts: bool) -> Result<Vec<u8>, Errno> {
+    fn sync_file(&self, name: &[u8]) -> Result<(), Errno> {
+        self.inner.sync_file(name)
+    }
+
+    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno> {
         let left = self.left.load(Ordering::Relaxed);
         match left.checked_sub(content.len()) {
             None => Err(Errno::ENOSPC),
             Some(rest) => {
                 self.left.store(rest, Ordering::Relaxed);
-                self.inner.create_temporary(content, mode, lasts)
+                self.inner.create_temporary(content, mode)
             }
         }
     }

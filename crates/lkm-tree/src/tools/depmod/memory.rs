@@ -372,7 +372,7 @@ fn keys(dir: &dyn OpenDir, names: &[&str]) -> Vec<Key> {
 }
 
 fn save(dir: &dyn OpenDir, name: &str, content: &[u8]) {
-    if let Ok(t) = dir.create_temporary(content, 0o644, false)
+    if let Ok(t) = dir.create_temporary(content, 0o644)
         && dir.rename(&t, name.as_bytes()).is_err()
     {
         let _ = dir.remove(&t);
