@@ -2,6 +2,7 @@
 //! with them: `lkm graph`, `lkm man`, `lkm completions`.
 
 use crate::out::out;
+use crate::pages;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
@@ -99,37 +100,74 @@ pub fn graph(args: Vec<OsString>) -> ExitCode {
     ))
 }
 
-/// `lkm man TOOL`: the page's source.
+/// What `lkm graph --help` prints.
+pub fn graph_help() -> String {
+    docs::help(&tools::graph::GRAPH, "lkm graph")
+}
+
+pub(crate) const MAN: &str = "\
+usage: lkm man COMMAND
+
+Prints the source of the manual page of one of lkm's commands, or of a kmod tool as lkm has it; for instance
+lkm man modprobe | man -l -
+
+  -h, --help   this text
+
+exit status: 0 printed, 2 no such command
+";
+
+/// `lkm man COMMAND`: the page's source.
 pub fn man(args: Vec<OsString>) -> ExitCode {
     let name = args.first().and_then(|a| a.to_str()).unwrap_or("");
-    let tool: Option<&Tool> = match name {
-        "graph" => Some(&tools::graph::GRAPH),
-        name => tools::find(name).map(|a| &a.tool),
-    };
-    match tool {
-        Some(tool) => {
-            out!("{}", docs::man(tool));
-            ExitCode::SUCCESS
-        }
-        None => {
-            eprintln!("usage: lkm man TOOL; for instance: lkm man modprobe | man -l -");
-            ExitCode::from(2)
-        }
+    if let Some(tool) = tools::find(name).map(|a| &a.tool) {
+        out!("{}", docs::man(tool));
+    } else if name == "graph" {
+        out!("{}", docs::man(&tools::graph::GRAPH));
+    } else if let Some(command) = crate::COMMANDS.iter().find(|c| c.name == name) {
+        let text = (command.text)();
+        out!("{}", pages::man(command.name, command.help, &text));
+    } else {
+        eprintln!("lkm man: whose page? `lkm help` lists the commands");
+        return ExitCode::from(2);
     }
+    ExitCode::SUCCESS
 }
+
+pub(crate) const COMPLETIONS: &str = "\
+usage: lkm completions bash|zsh|fish
+
+Prints a completion script for lkm's commands and the kmod tools; for instance
+lkm completions bash > /etc/bash_completion.d/lkm
+
+  -h, --help   this text
+
+exit status: 0 printed, 2 no such shell
+";
 
 /// `lkm completions SHELL`
 pub fn completions(args: Vec<OsString>) -> ExitCode {
     let all: Vec<&Tool> = tools::TOOLS.iter().map(|a| &a.tool).collect();
+    let texts: Vec<_> = crate::COMMANDS.iter().map(|c| (c.text)()).collect();
+    let rows: Vec<pages::Row<'_>> = crate::COMMANDS
+        .iter()
+        .zip(&texts)
+        .map(|(c, text)| (c.name, c.help, text.as_ref()))
+        .collect();
     let shell = args.first().and_then(|a| a.to_str()).unwrap_or("");
-    match docs::completions(&all, shell) {
-        Some(script) => {
-            out!("{script}");
-            ExitCode::SUCCESS
+    let (Some(tools), Some(own)) = (
+        docs::completions(&all, shell),
+        pages::completions(&rows, shell),
+    ) else {
+        eprintln!("lkm completions: for which shell? bash, zsh or fish");
+        return ExitCode::from(2);
+    };
+    match tools.strip_suffix("esac\n") {
+        // zsh has one file, which looks at the name it is called for.
+        Some(cases) => {
+            let cases = cases.replacen("#compdef ", "#compdef lkm ", 1);
+            out!("{cases}{own}esac\n");
         }
-        None => {
-            eprintln!("usage: lkm completions bash|zsh|fish");
-            ExitCode::from(2)
-        }
+        None => out!("{tools}{own}"),
     }
+    ExitCode::SUCCESS
 }

@@ -8,28 +8,23 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 usage: lkm doctor
 
 Tries what the lab and the live commands need of this machine, and says what is missing.
+
+  -h, --help   this text
 
 exit status: 0 the lab works here, 2 it does not
 ";
 
 pub(crate) fn main(args: Vec<OsString>) -> ExitCode {
-    match args.first() {
-        Some(arg) if arg == "--help" || arg == "-h" => {
-            out!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Some(arg) => {
-            eprintln!(
-                "lkm doctor: {} is not understood; it takes no arguments",
-                arg.to_string_lossy()
-            );
-            return ExitCode::from(2);
-        }
-        None => {}
+    if let Some(arg) = args.first() {
+        eprintln!(
+            "lkm doctor: {} is not understood; it takes no arguments",
+            arg.to_string_lossy()
+        );
+        return ExitCode::from(2);
     }
     out!("the lab\n");
     let works = match lab() {

@@ -5,12 +5,15 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::process::ExitCode;
 
-const HELP: &str = "\
-usage: lkm explain RULE          the page of a rule
-       lkm explain FILE | -      an oops text, read and explained
-       lkm explain               the rules, one line each
+pub(crate) const HELP: &str = "\
+usage: lkm explain [RULE]
+       lkm explain [--json] FILE|-
 
-  --json    the explanation of an oops as JSON
+Prints the page of a rule: what it is, what a real kernel does, a bad example, the fix, how the lab sees it. Without
+an argument, the rules with one line each. The text of an oops, from a file or standard input, is read and explained.
+
+  --json       the explanation of an oops as JSON
+  -h, --help   this text
 
 exit status: 0 done, 2 unknown rule or unreadable text
 ";
@@ -40,7 +43,6 @@ fn explain(args: Vec<OsString>) -> Result<String, String> {
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Long("json") => json = true,
-            Long("help") | Short('h') => return Ok(HELP.to_owned()),
             Value(value) if what.is_none() => what = Some(value),
             other => return Err(format!("{}; see --help", other.unexpected())),
         }

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 usage: lkm lab [options] [SCRIPT]
 
 Runs a script of system calls and commands on the lab's kernel, or takes them at a prompt when no script is given.
@@ -88,10 +88,6 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
                 options.vermagic = Some(parser.value().map_err(fail)?.string().map_err(fail)?)
             }
             Long("steps") => options.steps = true,
-            Long("help") | Short('h') => {
-                print!("{HELP}");
-                std::process::exit(0);
-            }
             Value(value) if options.script.is_none() => options.script = Some(value.into()),
             other => return Err(format!("{}; see --help", other.unexpected())),
         }

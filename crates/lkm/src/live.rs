@@ -11,6 +11,19 @@ use lkm_judge::why::{Unload, UnloadEnd};
 use lkm_live::unload::Options;
 use lkm_live::{sys, trace as tracing};
 
+pub(crate) const WHY: &str = "\
+usage: lkm why [options] NAME
+
+Says who keeps a module of the running kernel loaded: each reference with its holder and what releases it, what
+stays unexplained and why, and what is not pinned but would break without the module. It looks as deep as this
+machine and user allow, and says which depth that was.
+
+  --json       the answer as JSON
+  -h, --help   this text
+
+exit status: 0 nothing pins it, 1 something does, 2 not loaded, or cannot see
+";
+
 /// `lkm why NAME [--json]`: 0 nothing pins it, 1 something does, 2 not loaded or cannot see.
 pub fn why(args: Vec<OsString>) -> ExitCode {
     let mut json = false;
@@ -26,7 +39,7 @@ pub fn why(args: Vec<OsString>) -> ExitCode {
         }
     }
     let Some(name) = name else {
-        return bad("why", &"the name of a module is missing");
+        return bad("why", &"the name of a module is missing; see --help");
     };
     let name = name.to_string_lossy();
     match lkm_live::why(&name) {
@@ -50,12 +63,18 @@ pub fn why(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-const TRACE: &str = "lkm trace NAME [--json] [--seconds N]
-    follows who takes and puts the module's references, until it is interrupted: on a
-    terminal a table of call sites with the last events, else the events as they come
-    with their call traces, and the table at the end
-    --json        each event as an object on a line of its own, the table last
-    --seconds N   end by itself";
+pub(crate) const TRACE: &str = "\
+usage: lkm trace [options] NAME
+
+Follows who takes and puts the module's references, until it is interrupted: on a terminal a table of call
+sites with the last events, else the events as they come with their call traces, and the table at the end.
+
+  --json        each event as an object on a line of its own, the table last
+  --seconds N   end by itself
+  -h, --help    this text
+
+exit status: 0 it could trace, 2 it could not
+";
 
 /// `lkm trace NAME [--json] [--seconds N]`: 0 when it could trace, 2 when not.
 pub fn trace(args: Vec<OsString>) -> ExitCode {
@@ -66,10 +85,6 @@ pub fn trace(args: Vec<OsString>) -> ExitCode {
             Ok(Some(Long("json"))) => {
                 json = true;
                 Ok(())
-            }
-            Ok(Some(Long("help") | Short('h'))) => {
-                print(&format!("{TRACE}\n"));
-                return ExitCode::SUCCESS;
             }
             // Not for users: what removes the instance of a process that was killed.
             Ok(Some(Long(GUARD))) => {
@@ -93,7 +108,7 @@ pub fn trace(args: Vec<OsString>) -> ExitCode {
         }
     }
     let Some(name) = name else {
-        return bad("trace", &"the name of a module is missing");
+        return bad("trace", &"the name of a module is missing; see --help");
     };
     let name = name.to_string_lossy().replace('-', "_");
     sys::catch_endings();
@@ -184,18 +199,26 @@ fn draw(
     out.flush()
 }
 
-const UNLOAD: &str = "lkm unload NAME [--wait[=SECONDS]] [--holders] [--json]
-    [--force [--cleanup 'FUNCTION(*SYMBOL)']... [--like FILE.ko] [--accept-leftovers]
-             [--dry-run | --yes | --emit DIR]]
-    --wait[=SECONDS]     wait for the last user
-    --holders            unload the modules that use its symbols first
-    --force              free a module that is stuck: shows what it would do, and asks
-    --cleanup CALL       undo a registration first: unregister_x(symbol), unregister_x(*pointer)
-    --like FILE.ko       a module of this kernel to take facts from
-    --accept-leftovers   go on although pointers into the module are left
-    --dry-run            only show it
-    --yes                do not ask; overrides no refusal
-    --emit DIR           write the rescue module for another machine of this kernel";
+pub(crate) const UNLOAD: &str = "\
+usage: lkm unload [options] NAME
+       lkm unload --force [--cleanup CALL]... NAME
+
+Unloads a module as rmmod does, and says why when it cannot. With --force it frees one that is stuck.
+
+  --wait[=SECONDS]     wait for the last user
+  --holders            unload the modules that use its symbols first
+  --force              free a module that is stuck: shows what it would do, and asks
+  --cleanup CALL       undo a registration first: unregister_x(symbol), unregister_x(*pointer)
+  --like FILE.ko       a module of this kernel to take facts from
+  --accept-leftovers   go on although pointers into the module are left
+  --dry-run            only show it
+  --yes                do not ask; overrides no refusal
+  --emit DIR           write the rescue module for another machine of this kernel
+  --json               the report as JSON
+  -h, --help           this text
+
+exit status: 0 gone, 1 refused, with the reason, 2 cannot
+";
 
 /// `lkm unload NAME …`: 0 gone, 1 refused, 2 cannot.
 pub fn unload(args: Vec<OsString>) -> ExitCode {
@@ -211,10 +234,6 @@ pub fn unload(args: Vec<OsString>) -> ExitCode {
             Ok(Some(Long("json"))) => {
                 json = true;
                 Ok(())
-            }
-            Ok(Some(Long("help") | Short('h'))) => {
-                print(&format!("{UNLOAD}\n"));
-                return ExitCode::SUCCESS;
             }
             Ok(Some(Long("wait"))) => match parser.optional_value() {
                 None => {
@@ -262,7 +281,7 @@ pub fn unload(args: Vec<OsString>) -> ExitCode {
         }
     }
     let Some(name) = name else {
-        return bad("unload", &UNLOAD);
+        return bad("unload", &"the name of a module is missing; see --help");
     };
     if dry && options.yes {
         return bad("unload", &"--dry-run and --yes: which?");

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 usage: lkm rehearse [options] FILE.ko|NAME [param=value ...]
        lkm rehearse [options] --all
 
@@ -137,10 +137,6 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
             }
             Long("cycles") => {
                 options.cycles = Some(parser.value().map_err(fail)?.parse().map_err(fail)?)
-            }
-            Long("help") | Short('h') => {
-                out!("{HELP}");
-                std::process::exit(0);
             }
             Value(value) if options.file.is_none() && options.example.is_none() => {
                 options.file = Some(value.into())
