@@ -135,7 +135,8 @@ fn boot(
     let mut tally = Tally::new(&format!("live {} {}", group.name, short(&kernel.release)));
     let mut spec = VmSpec::new(kernel.clone());
     spec.cpus = group.cpus;
-    spec.timeout = Duration::from_secs(400);
+    // A minute or two on an idle machine; a busy one must not make a failure of it.
+    spec.timeout = Duration::from_secs(1200);
     spec.kmod();
     spec.program(bench.lkm);
     spec.program(bench.hold);

@@ -29,6 +29,17 @@ pub struct Event {
     pub stack: Vec<String>,
 }
 
+impl Event {
+    /// A task that the trace has no name for yet (`<...>-12`) still has one itself.
+    fn name_task(&mut self, name: impl FnOnce(&str) -> Option<String>) {
+        if let Some(pid) = self.task.strip_prefix("<...>-")
+            && let Some(name) = name(pid)
+        {
+            self.task = format!("{name}-{pid}");
+        }
+    }
+}
+
 impl std::fmt::Display for Event {
     /// One line, without the stack.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -208,6 +219,9 @@ impl Instance {
         }
         // Nothing more has come for now: the last event has its stack.
         events.extend(self.parser.finish());
+        for event in &mut events {
+            event.name_task(|pid| crate::proc::line(format!("/proc/{pid}/comm")));
+        }
         Ok(events)
     }
 }
@@ -338,6 +352,18 @@ mod tests {
         events.iter().for_each(|e| count(&mut table, e));
         assert_eq!(table["__fput"], Sum { gets: 0, puts: 1 });
         assert!(describe(&table).contains("misc_open"));
+    }
+
+    #[test]
+    fn a_task_without_a_name_is_named_by_itself() {
+        let line = "   <...>-98   [000] .....  1.5: module_get: wchr call_site=misc_open refcnt=2";
+        let mut named = event(line).expect("an event");
+        let mut unnamed = named.clone();
+        named.name_task(|pid| (pid == "98").then(|| "hold".into()));
+        unnamed.name_task(|_| None);
+        assert_eq!(named.task, "hold-98");
+        assert_eq!(unnamed.task, "<...>-98");
+        named.name_task(|_| panic!("it has a name"));
     }
 
     #[test]
