@@ -190,6 +190,9 @@ fn boot(
             }
         }
         spec.step(&script.name, &format!(". /lib.sh\n{}", script.text));
+        if let Some(step) = spec.steps.last_mut() {
+            step.seconds = 300;
+        }
     }
     add_xtables(&mut spec);
     let result = vm::run(&spec)?;
