@@ -13,6 +13,7 @@ mod fuzz;
 mod images;
 mod kbuild;
 mod kernel;
+mod kmod_suite;
 mod marks;
 mod paths;
 mod real;
@@ -23,6 +24,8 @@ mod setup;
 mod stories;
 mod tally;
 mod test;
+mod tree;
+mod tree_forms;
 #[allow(dead_code, reason = "its results are judged by the test tasks")]
 mod vm;
 mod vm_command;
@@ -63,6 +66,11 @@ const TASKS: &[Task] = &[
         run: images::task,
     },
     Task {
+        name: "kmod-suite",
+        help: "kmod's own tests of its tools, run with ours",
+        run: kmod_suite::task,
+    },
+    Task {
         name: "live",
         help: "[--kernel SERIES] [--verbose] [GROUP|STEP...]   why, trace, unload on a real kernel",
         run: vm_live::task,
@@ -91,6 +99,11 @@ const TASKS: &[Task] = &[
         name: "test",
         help: "[--long] [--only GROUP]... [-m MODULE...]   everything",
         run: test::task,
+    },
+    Task {
+        name: "tree",
+        help: "[SERIES...]   depmod, modinfo and modprobe on whole module trees, beside kmod's",
+        run: tree::task,
     },
     Task {
         name: "vm",

@@ -48,6 +48,41 @@ const NEEDS: &[Need] = &[
         there: || on_path("kmod"),
     },
     Need {
+        package: "meson",
+        what: "meson, to build the newest kmod",
+        there: || on_path("meson") && on_path("ninja"),
+    },
+    Need {
+        package: "git",
+        what: "git, to have its source",
+        there: || on_path("git"),
+    },
+    Need {
+        package: "libzstd-dev",
+        what: "zstd for that kmod",
+        there: || Path::new("/usr/include/zstd.h").exists(),
+    },
+    Need {
+        package: "liblzma-dev",
+        what: "xz for that kmod",
+        there: || Path::new("/usr/include/lzma.h").exists(),
+    },
+    Need {
+        package: "zlib1g-dev",
+        what: "gzip for that kmod",
+        there: || Path::new("/usr/include/zlib.h").exists(),
+    },
+    Need {
+        package: "libssl-dev",
+        what: "signatures for that kmod",
+        there: || Path::new("/usr/include/openssl/pkcs7.h").exists(),
+    },
+    Need {
+        package: "zstd",
+        what: "zstd, for trees of compressed modules",
+        there: || on_path("zstd"),
+    },
+    Need {
         package: "e2fsprogs",
         what: "mke2fs, for file systems in the guest",
         there: || anywhere("mke2fs"),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything, from what the distribution must bring to the closing line.
 //!
-//! `--long` adds the fuzz targets; `--only GROUP` (units, images, modules, selftests, scripts, stories, kernel, live)
-//! runs a part; `-m NAME...` only these test modules.
+//! `--long` adds the fuzz targets; `--only GROUP` (units, images, modules, selftests, scripts, stories, tree,
+//! kernel, live) runs a part; `-m NAME...` only these test modules.
 
 use crate::compare::{self, Real};
 use crate::kbuild::{self, Source};
@@ -76,6 +76,11 @@ pub fn task(args: &[String]) -> crate::Outcome {
     }
     if wanted.group("stories") {
         groups.push(stories(&lkm));
+    }
+    if wanted.group("tree") {
+        groups.push(crate::tree::all(""));
+        groups.push(crate::tree::all("6.12"));
+        groups.push(kmod_suite());
     }
     if wanted.group("kernel") {
         groups.push(scripts(&lkm, Real::Vm));
@@ -191,6 +196,15 @@ fn scripts(lkm: &Path, from: Real) -> Tally {
 fn images() -> Tally {
     crate::images::all(&[]).unwrap_or_else(|e| {
         let mut tally = Tally::new("images");
+        tally.add("set-up", &[e.to_string()]);
+        tally
+    })
+}
+
+/// The tests that kmod makes of its tools.
+fn kmod_suite() -> Tally {
+    crate::kmod_suite::all().unwrap_or_else(|e| {
+        let mut tally = Tally::new("kmod's suite");
         tally.add("set-up", &[e.to_string()]);
         tally
     })

@@ -14,7 +14,7 @@ use crate::fnmatch::fnmatch;
 use crate::fs::Files;
 use crate::index::{Index, IndexError};
 use crate::kernel::{Kernel, State};
-use crate::text::{alias_normalize, modname_normalize, path_to_modname};
+use crate::text::{alias_normalize, dep_line, modname_normalize, path_to_modname};
 
 /// A module of a [`Catalog`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -235,7 +235,7 @@ impl<'a> Catalog<'a> {
         if self.modules[id.0].deps.is_some() {
             return;
         }
-        let Some(colon) = line.iter().position(|&c| c == b':') else {
+        let Some((path, words)) = dep_line(line) else {
             self.modules[id.0].deps = Some(Vec::new());
             return;
         };
@@ -245,11 +245,10 @@ impl<'a> Catalog<'a> {
             false => bytes!(base, "/", p),
         };
         if self.modules[id.0].path.is_none() {
-            self.modules[id.0].path = Some(join(&line[..colon]));
+            self.modules[id.0].path = Some(join(path));
         }
         let mut deps = Vec::new();
-        let words = line[colon + 1..].split(|&c| c == b' ' || c == b'\t');
-        for word in words.filter(|w| !w.is_empty()) {
+        for word in words {
             let path = join(word);
             match self.by_path(&path) {
                 Ok(dep) => deps.push(dep),

@@ -119,6 +119,14 @@ pub fn next_word(s: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
+/// A line of `modules.dep`, `PATH: PATH..`: the module, and what it needs, the
+/// last one first to be loaded.
+pub fn dep_line(line: &[u8]) -> Option<(&[u8], impl DoubleEndedIterator<Item = &[u8]>)> {
+    let colon = line.iter().position(|&c| c == b':')?;
+    let words = line[colon + 1..].split(|&c| c == b' ' || c == b'\t');
+    Some((&line[..colon], words.filter(|w| !w.is_empty())))
+}
+
 /// Logical lines of a configuration file: a backslash joins lines, or is
 /// dropped before any other character.
 pub struct Lines<'a> {
@@ -226,6 +234,14 @@ mod tests {
         assert_eq!(l.next().unwrap(), &b""[..]);
         assert_eq!(l.next().unwrap(), &b"cd"[..]);
         assert_eq!(l.next(), None);
+    }
+
+    #[test]
+    fn lines_of_modules_dep() {
+        let (module, needs) = dep_line(b"a/b.ko: c.ko  d.ko").unwrap();
+        assert_eq!(module, b"a/b.ko");
+        assert_eq!(needs.collect::<Vec<_>>(), [b"c.ko", b"d.ko"]);
+        assert!(dep_line(b"no colon").is_none());
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use lkm_tree::text;
+
 /// A module directory (`BASE/lib/modules/KVER`), through its modules.dep.
 pub(crate) struct Tree {
     root: PathBuf,
@@ -15,9 +17,8 @@ pub(crate) struct Tree {
 
 /// The name a file's module has: without directory and suffixes, dashes as underscores.
 pub(crate) fn module_name(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    let stem = file.split(".ko").next().unwrap_or(file);
-    stem.replace('-', "_")
+    let name = text::path_to_modname(path.as_bytes()).unwrap_or_default();
+    String::from_utf8_lossy(&name).into_owned()
 }
 
 impl Tree {
@@ -33,15 +34,16 @@ impl Tree {
             .ok_or_else(|| format!("{}: no such directory", candidates[0].display()))?
             .clone();
         let dep = root.join("modules.dep");
-        let text = std::fs::read_to_string(&dep)
+        let lines = std::fs::read(&dep)
             .map_err(|e| format!("{}: {e}; run lkm depmod first", dep.display()))?;
         let mut entries = BTreeMap::new();
-        for line in text.lines() {
-            let Some((path, needs)) = line.split_once(':') else {
+        let owned = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+        for line in lines.split(|&c| c == b'\n') {
+            let Some((path, needs)) = text::dep_line(line) else {
                 continue;
             };
-            let needs = needs.split_whitespace().map(str::to_owned).collect();
-            entries.insert(module_name(path), (path.to_owned(), needs));
+            let path = owned(path);
+            entries.insert(module_name(&path), (path, needs.map(owned).collect()));
         }
         Ok(Tree {
             root,
