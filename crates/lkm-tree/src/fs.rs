@@ -5,7 +5,6 @@
 //! that a rename in between cannot make one run look at two trees, and so that
 //! preloaded shims which redirect `open`, `opendir` and `stat` see every path.
 
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -224,20 +223,18 @@ impl OpenFile for RealFile {
 const DIR_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
-/// As much of a directory is read at once: few have more than one page.
-const DIR_BUFFER: usize = 8 << 10;
 const FILE_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 impl OpenDir for RealDir {
     fn entries(&self) -> Result<Vec<Entry>, Errno> {
         let mut out = Vec::new();
-        // From the start, whoever read it before.
+        // By the C library's own function: preloaded shims know no other way.
+        let mut dir = sys::Dir::new(self.fd.try_clone()?)?;
         if self.read.swap(true, Ordering::Relaxed) {
-            sys::seek(&self.fd, sys::SeekFrom::Start(0))?;
+            // From the start: the copy shares the place.
+            dir.rewind();
         }
-        let mut buffer = [const { MaybeUninit::uninit() }; DIR_BUFFER];
-        let mut dir = sys::RawDir::new(&self.fd, &mut buffer);
-        while let Some(e) = dir.next() {
+        for e in dir {
             let e = e?;
             let name = e.file_name().to_bytes();
             if name == b"." || name == b".." {
