@@ -28,6 +28,7 @@ const EXAMPLES: &[&str] = &[
     "steps-user",
     "asks",
     "asked",
+    "asks-itself",
     "mutexes",
     "kstop",
 ];

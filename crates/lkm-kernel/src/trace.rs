@@ -109,8 +109,9 @@ pub fn site(cx: &Cx) -> Site {
     let Some(tid) = sched::current(cx) else {
         return Site::default();
     };
+    // A frame of the kernel's own inside a call has no return address in the guest.
     let frames = &cx.sched.tasks[tid as usize].frames;
-    let Some(frame) = frames.last() else {
+    let Some(frame) = frames.iter().rev().find(|f| f.ret != 0) else {
         return Site::default();
     };
     Site {

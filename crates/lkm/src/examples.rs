@@ -36,6 +36,7 @@ const EXAMPLES: &[Example] = &[
     embedded!("steps-user", "steps"),
     embedded!("asks"),
     embedded!("asked"),
+    embedded!("asks-itself"),
     embedded!("mutexes"),
     embedded!("kstop"),
 ];

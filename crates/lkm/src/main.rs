@@ -11,6 +11,7 @@ mod live;
 mod out;
 mod pages;
 mod rehearse;
+mod tour;
 mod tree;
 
 use out::out;
@@ -39,6 +40,11 @@ const COMMANDS: &[Command] = &[
         help: "the lab kernel at a prompt, or driven by a script",
         text: || lab::HELP.into(),
         run: lab::main,
+    },
+    Command {
+        name: "tour",
+        help: "five stories of modules that went wrong, told by the lab on real modules",
+        run: tour::main,
     },
     Command {
         name: "why",

@@ -65,7 +65,10 @@ pub(super) fn of(events: &[Event], module: &str) -> Vec<String> {
         }
     }
     if allocations > 0 {
-        lines.push(format!("  memory it has allocated: {allocations} blocks"));
+        let plural = if allocations == 1 { "" } else { "s" };
+        lines.push(format!(
+            "  memory it has allocated: {allocations} block{plural}"
+        ));
     }
     lines
 }
