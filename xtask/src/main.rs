@@ -19,8 +19,11 @@ mod paths;
 mod real;
 mod record;
 mod rehearse;
+mod rename;
 mod selftests;
 mod setup;
+mod soak;
+mod soak_lines;
 mod stories;
 mod tally;
 mod test;
@@ -94,6 +97,11 @@ const TASKS: &[Task] = &[
         name: "setup",
         help: "install or name what the tests need",
         run: setup::task,
+    },
+    Task {
+        name: "soak",
+        help: "[--minutes N] [--seed N]     random commands at the prompt of lkm lab",
+        run: soak::task,
     },
     Task {
         name: "test",

@@ -45,7 +45,11 @@ pub fn task(args: &[String]) -> crate::Outcome {
 }
 
 /// Soaks for some minutes.
-pub fn run(lkm: &Path, minutes: f64, seed: Option<u64>) -> Result<Tally, Box<dyn std::error::Error>> {
+pub fn run(
+    lkm: &Path,
+    minutes: f64,
+    seed: Option<u64>,
+) -> Result<Tally, Box<dyn std::error::Error>> {
     let mut tally = Tally::new("soak");
     let modules = kbuild::build(&paths::headers()?, false)?;
     let seed = seed.unwrap_or_else(|| {
@@ -89,7 +93,14 @@ pub fn run(lkm: &Path, minutes: f64, seed: Option<u64>) -> Result<Tally, Box<dyn
             let file = session.keep(seed, sessions)?;
             tally.add(
                 &format!("session {sessions}"),
-                &[why, format!("again: lkm lab --modules {} <{}", modules.display(), file.display())],
+                &[
+                    why,
+                    format!(
+                        "again: lkm lab --modules {} <{}",
+                        modules.display(),
+                        file.display()
+                    ),
+                ],
             );
         }
     }

@@ -44,23 +44,105 @@ pub struct Lines {
 }
 
 const VALUES: &[&str] = &[
-    "0", "1", "-1", "2", "3", "16", "0x400", "4294967295", "y", "n", "recv", "init", "once", "loop", "signal", "ref",
-    "kthread", "daemonize", "other", "twice", "held", "raw", "freed", "atomic", "unlocked", "none", "vms", "hello",
-    "asked", "lkm-asked", "\"\"", "-5", "99999999999999999999",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "3",
+    "16",
+    "0x400",
+    "4294967295",
+    "y",
+    "n",
+    "recv",
+    "init",
+    "once",
+    "loop",
+    "signal",
+    "ref",
+    "kthread",
+    "daemonize",
+    "other",
+    "twice",
+    "held",
+    "raw",
+    "freed",
+    "atomic",
+    "unlocked",
+    "none",
+    "vms",
+    "hello",
+    "asked",
+    "lkm-asked",
+    "\"\"",
+    "-5",
+    "99999999999999999999",
 ];
 const NAMES: &[&str] = &["a", "b", "c", "d"];
 const PROFILES: &[&str] = &["2.6.32", "3.0", "4.1", "4.4", "6.1", "6.12"];
 const PATHS: &[&str] = &[
-    "/", "/proc", "/proc/modules", "/proc/kallsyms", "/proc/devices", "/proc/sys/kernel/tainted",
-    "/proc/sys/kernel/modprobe", "/sys", "/sys/module", "/sys/kernel/debug", "/dev", "/dev/null", "/dev/zero",
-    "/dev/kmsg", "/tmp/x", "x", "/sys/module/hello/refcnt", "/proc/../etc/passwd", "",
+    "/",
+    "/proc",
+    "/proc/modules",
+    "/proc/kallsyms",
+    "/proc/devices",
+    "/proc/sys/kernel/tainted",
+    "/proc/sys/kernel/modprobe",
+    "/sys",
+    "/sys/module",
+    "/sys/kernel/debug",
+    "/dev",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/kmsg",
+    "/tmp/x",
+    "x",
+    "/sys/module/hello/refcnt",
+    "/proc/../etc/passwd",
+    "",
 ];
 const NONSENSE: &[&str] = &[
-    "\"", "\"\\q\"", "insmod", "start", "start a", "start a start b start c lsmod", "proc", "proc a", "proc a proc b close c",
-    "echo x", "echo x >", "kill", "clock +99999999999999999999s", "clock -1s", "expect", "expect module a Live x",
-    "unload", "unload --force", "boot x", "tree", "reap", "as", "\u{1f980}", "help nothing", "help help", "mmap a b c d e",
-    "finit_module x \"\" fd=7", "init_module hello.ko \"\" len=-1", "sysctl", "sysctl =", "why --json", "findings a b",
-    "socket a 16 3", "profile 9.9", "quit now", "exit", "poll", "lseek a b", "wait", "read a -5", "ioctl a b c",
+    "\"",
+    "\"\\q\"",
+    "insmod",
+    "start",
+    "start a",
+    "start a start b start c lsmod",
+    "proc",
+    "proc a",
+    "proc a proc b close c",
+    "echo x",
+    "echo x >",
+    "kill",
+    "clock +99999999999999999999s",
+    "clock -1s",
+    "expect",
+    "expect module a Live x",
+    "unload",
+    "unload --force",
+    "boot x",
+    "tree",
+    "reap",
+    "as",
+    "\u{1f980}",
+    "help nothing",
+    "help help",
+    "mmap a b c d e",
+    "finit_module x \"\" fd=7",
+    "init_module hello.ko \"\" len=-1",
+    "sysctl",
+    "sysctl =",
+    "why --json",
+    "findings a b",
+    "socket a 16 3",
+    "profile 9.9",
+    "quit now",
+    "exit",
+    "poll",
+    "lseek a b",
+    "wait",
+    "read a -5",
+    "ioctl a b c",
 ];
 
 impl Lines {
@@ -148,10 +230,22 @@ impl Lines {
         let module = &self.modules[random.below(self.modules.len())];
         let params = Lines::params(random, module);
         let line = match random.below(8) {
-            0 => format!("init_module {} \"{}\"", module.file, params.replace('"', "")),
-            1 => format!("finit_module {} \"\" flags={}", module.file, random.below(5)),
+            0 => format!(
+                "init_module {} \"{}\"",
+                module.file,
+                params.replace('"', "")
+            ),
+            1 => format!(
+                "finit_module {} \"\" flags={}",
+                module.file,
+                random.below(5)
+            ),
             2 => format!("modprobe {}", module.name),
-            3 => format!("init_module {} \"\" len={}", module.file, random.below(70_000)),
+            3 => format!(
+                "init_module {} \"\" len={}",
+                module.file,
+                random.below(70_000)
+            ),
             _ => format!("insmod {} {params}", module.file),
         };
         self.loaded.push(module.name.clone());
@@ -177,15 +271,25 @@ impl Lines {
         let (one, two) = (*random.of(NAMES), *random.of(NAMES));
         let path = random.of(&self.paths);
         let act = match random.below(18) {
-            0 | 1 => format!("open {path} {one} {}", random.of(&["rdonly", "wronly", "rdwr"])),
+            0 | 1 => format!(
+                "open {path} {one} {}",
+                random.of(&["rdonly", "wronly", "rdwr"])
+            ),
             2 => format!("read {one} {}", random.below(9000)),
             3 => format!("put {one} \"some text {}\"", random.below(100)),
-            4 => format!("ioctl {one} 0x{:x} {}", random.below(70_000), random.below(70_000)),
+            4 => format!(
+                "ioctl {one} 0x{:x} {}",
+                random.below(70_000),
+                random.below(70_000)
+            ),
             5 => format!("mmap {one} {two} {}", random.below(20_000)),
             6 => format!("munmap {one}"),
             7 => format!("dup {one} {two}"),
             8 => format!("close {one}"),
-            9 => format!("socket {one} netlink {}", random.of(&["0", "31", "30", "17", "99"])),
+            9 => format!(
+                "socket {one} netlink {}",
+                random.of(&["0", "31", "30", "17", "99"])
+            ),
             10 => format!("socket {one} {} {} 0", random.below(46), random.below(6)),
             11 => format!("send {one} \"hello {}\"", random.below(100)),
             12 => format!("recv {one}"),
@@ -225,13 +329,20 @@ impl Lines {
             10..=16 => self.remove(random),
             17..=24 => self.files(random),
             25..=30 => self.look(random),
-            31 => format!("clock +{}", random.of(&["1s", "10ms", "70s", "3600s", "0s"])),
+            31 => format!(
+                "clock +{}",
+                random.of(&["1s", "10ms", "70s", "3600s", "0s"])
+            ),
             32 => {
                 let inner = self.insert(random);
                 format!("start {} {inner}", random.of(NAMES))
             }
             33 => format!("{} {}", random.of(&["join", "stop"]), random.of(NAMES)),
-            34 => format!("kill {} {}", random.of(&self.pids), random.of(&["9", "15", "2", "0", "99"])),
+            34 => format!(
+                "kill {} {}",
+                random.of(&self.pids),
+                random.of(&["9", "15", "2", "0", "99"])
+            ),
             35 => format!("echo {} > {}", random.of(VALUES), random.of(&self.paths)),
             36 => (*random.of(&[
                 "trace on",
@@ -248,7 +359,10 @@ impl Lines {
                 "sysctl kernel.threads-max=20",
             ]))
             .to_owned(),
-            37 => format!("expect {}", random.of(&["errno 0", "output \"x\"", "finding oops", "log \"BUG\""])),
+            37 => format!(
+                "expect {}",
+                random.of(&["errno 0", "output \"x\"", "finding oops", "log \"BUG\""])
+            ),
             38 => self.garbage(random),
             _ => (*random.of(NONSENSE)).to_owned(),
         }
@@ -257,7 +371,9 @@ impl Lines {
     /// Random characters; never a line that leaves the prompt.
     fn garbage(&self, random: &mut Random) -> String {
         let length = random.below(60);
-        let letters: Vec<char> = "abcdeinsmod lsof \"\\>#=-/0123456789\u{e9}\t.".chars().collect();
+        let letters: Vec<char> = "abcdeinsmod lsof \"\\>#=-/0123456789\u{e9}\t."
+            .chars()
+            .collect();
         let text: String = (0..length).map(|_| *random.of(&letters)).collect();
         format!("x{text}")
     }

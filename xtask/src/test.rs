@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything, from what the distribution must bring to the closing line.
 //!
-//! `--long` adds the fuzz targets; `--only GROUP` (units, images, modules, selftests, scripts, stories, tree,
-//! kernel, live) runs a part; `-m NAME...` only these test modules.
+//! `--long` adds an hour of random commands at the lab's prompt, and the fuzz targets; `--only GROUP` (units, images,
+//! modules, selftests, scripts, stories, tree, kernel, live) runs a part; `-m NAME...` only these test modules.
 
 use crate::compare::{self, Real};
 use crate::kbuild::{self, Source};
@@ -75,7 +75,7 @@ pub fn task(args: &[String]) -> crate::Outcome {
         groups.push(scripts(&lkm, Real::Recorded));
     }
     if wanted.group("stories") {
-        groups.push(stories(&lkm));
+        groups.extend(stories(&lkm));
     }
     if wanted.group("tree") {
         groups.push(crate::tree::all(""));
@@ -90,6 +90,7 @@ pub fn task(args: &[String]) -> crate::Outcome {
         groups.extend(live(&lkm));
     }
     if wanted.long {
+        groups.push(soak(&lkm));
         groups.push(crate::fuzz::all());
     }
     let good = tally::close(&groups);
@@ -210,10 +211,25 @@ fn kmod_suite() -> Tally {
     })
 }
 
-/// The story scripts.
-fn stories(lkm: &Path) -> Tally {
-    crate::stories::all(lkm).unwrap_or_else(|e| {
-        let mut tally = Tally::new("stories");
+/// The story scripts, as they are and with other names.
+fn stories(lkm: &Path) -> [Tally; 2] {
+    let or = |made: Result<Tally, Box<dyn std::error::Error>>, group| {
+        made.unwrap_or_else(|e| {
+            let mut tally = Tally::new(group);
+            tally.add("set-up", &[e.to_string()]);
+            tally
+        })
+    };
+    [
+        or(crate::stories::all(lkm), "stories"),
+        or(crate::stories::renamed(lkm), "stories renamed"),
+    ]
+}
+
+/// Random commands for an hour, at the prompt of the lab.
+fn soak(lkm: &Path) -> Tally {
+    crate::soak::run(lkm, 60.0, None).unwrap_or_else(|e| {
+        let mut tally = Tally::new("soak");
         tally.add("set-up", &[e.to_string()]);
         tally
     })

@@ -7,6 +7,7 @@ mod paint;
 use crate::lab::Done;
 use crate::lab::script::{self, Command};
 use crate::lab::session::{self, Session, Setup};
+use crate::out::out;
 use chapter::{CHAPTERS, Chapter, Piece};
 use lkm_kernel::profile::Profile;
 use paint::Paint;
@@ -48,12 +49,12 @@ fn options(args: Vec<OsString>) -> Result<Vec<&'static Chapter>, String> {
         match arg {
             Long("list") | Short('l') => {
                 for chapter in CHAPTERS {
-                    println!("{}  {}", chapter.number, chapter.title());
+                    out!("{}  {}\n", chapter.number, chapter.title());
                 }
                 std::process::exit(0);
             }
             Long("help") | Short('h') => {
-                print!("{HELP}");
+                out!("{HELP}");
                 std::process::exit(0);
             }
             Value(value) => {
@@ -94,9 +95,9 @@ fn tell(chapters: &[&Chapter]) -> Result<bool, String> {
     let mut good = true;
     for (index, chapter) in chapters.iter().enumerate() {
         if index > 0 {
-            println!("\n");
+            out!("\n\n");
         }
-        println!("{}\n", paint.title(chapter.number, chapter.title()));
+        out!("{}\n\n", paint.title(chapter.number, chapter.title()));
         good &= Telling {
             paint,
             setup: setup.clone(),
@@ -127,10 +128,10 @@ impl Telling {
                 Piece::Text(text) => {
                     if ran {
                         ran = false;
-                        println!();
+                        out!("\n");
                     }
                     if !text.is_empty() {
-                        println!("{text}");
+                        out!("{text}\n");
                     }
                 }
                 Piece::Keep(texts) => keep = texts,
@@ -165,9 +166,9 @@ impl Telling {
                     Profile::named(name).ok_or_else(|| format!("no profile {name}"))?;
                 self.session = None;
                 if first {
-                    println!();
+                    out!("\n");
                 }
-                println!("{}", self.paint.remark(&format!("  (Linux {name})")));
+                out!("{}\n", self.paint.remark(&format!("  (Linux {name})")));
                 return Ok(true);
             }
             Command::Boot(_) | Command::Tree(_) => return Ok(false),
@@ -188,16 +189,16 @@ impl Telling {
             return Ok(false);
         }
         if first {
-            println!();
+            out!("\n");
         }
-        println!("{}", self.paint.command(text));
+        out!("{}\n", self.paint.command(text));
         let done = session
             .run(text, command)
             .map_err(|gone| format!("{text}: {gone}"))?;
         if let Some(done) = done {
             for line in shown(&done, keep) {
                 for part in paint::wrap(&line) {
-                    println!("{}", self.paint.output(&part));
+                    out!("{}\n", self.paint.output(&part));
                 }
             }
             self.last = done;

@@ -1,6 +1,7 @@
 //! What a step left: its result, the modules, the log, its output; and whether that meets an expectation.
 
 use super::script::Expect;
+use crate::out::out;
 use lkm_trace::Event;
 
 /// A step's record.
@@ -97,18 +98,18 @@ impl Done {
     /// Prints the step: as `cargo xtask compare` reads it, under its number, or for people.
     pub(super) fn print(&self, number: Option<usize>) {
         if let Some(number) = number {
-            println!("@{number} {}", self.text);
-            println!("ret {}", self.ret);
+            out!("@{number} {}\n", self.text);
+            out!("ret {}\n", self.ret);
             for kind in ["mod", "log", "out"] {
                 for text in self.of(kind) {
-                    println!("{kind} {text}");
+                    out!("{kind} {text}\n");
                 }
             }
             return;
         }
-        println!("$ {}", self.text);
+        out!("$ {}\n", self.text);
         for line in self.shown() {
-            println!("{line}");
+            out!("{line}\n");
         }
     }
 

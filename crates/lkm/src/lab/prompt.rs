@@ -6,6 +6,7 @@ use super::files::{Sources, named};
 use super::script::{self, Command, Step};
 use super::session::{self, Gone, Session, Setup};
 use super::{Done, Options, help, symvers};
+use crate::out::out;
 use lkm_kernel::profile::Profile;
 use std::cell::RefCell;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -44,7 +45,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, String> {
     let prompt = Rc::new(RefCell::new(prompt));
     if terminal {
         lkm_machine::session::catch_interrupts();
-        println!("{}", prompt.borrow().greeting());
+        out!("{}\n", prompt.borrow().greeting());
         let mut input = Terminal::new(Rc::clone(&prompt))?;
         loop {
             let sign = format!("lkm {}> ", prompt.borrow().setup.profile.name);
@@ -82,7 +83,7 @@ fn piped(prompt: &mut Prompt) -> Result<(), String> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        println!("$ {line}");
+        out!("$ {line}\n");
         let next = prompt.line(line);
         // What reads this may want it before the next command.
         std::io::stdout().flush().map_err(|e| e.to_string())?;
@@ -170,16 +171,16 @@ impl Prompt {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["quit"] => return Next::Quit,
-            ["help"] => print!("{}", help::list()),
+            ["help"] => out!("{}", help::list()),
             ["help", name] => match help::find(name) {
-                Some(entry) => print!("{}", help::page(entry)),
-                None => println!("lkm: {name}: no such command; `help` lists them"),
+                Some(entry) => out!("{}", help::page(entry)),
+                None => out!("lkm: {name}: no such command; `help` lists them\n"),
             },
             ["reset"] => self.restart(),
             _ => match script::parse_line(line) {
                 Ok(Some((text, command))) => self.command(&text, &command),
                 Ok(None) => {}
-                Err(why) => println!("lkm: {why}"),
+                Err(why) => out!("lkm: {why}\n"),
             },
         }
         Next::Line
@@ -187,11 +188,11 @@ impl Prompt {
 
     fn restart(&mut self) {
         match self.start() {
-            Ok(()) => println!(
-                "a fresh kernel, with the rules of Linux {}",
+            Ok(()) => out!(
+                "a fresh kernel, with the rules of Linux {}\n",
                 self.setup.profile.name
             ),
-            Err(why) => println!("lkm: {why}"),
+            Err(why) => out!("lkm: {why}\n"),
         }
     }
 
@@ -204,7 +205,7 @@ impl Prompt {
                         self.chosen = true;
                         self.restart();
                     }
-                    None => println!("lkm: no profile {name}; `help profile` lists them"),
+                    None => out!("lkm: no profile {name}; `help profile` lists them\n"),
                 }
                 return;
             }
@@ -216,12 +217,12 @@ impl Prompt {
             _ => {}
         }
         if self.session.is_none() {
-            println!("lkm: there is no kernel: `reset` boots one");
+            out!("lkm: there is no kernel: `reset` boots one\n");
             return;
         }
         if let Err(gone) = self.act(text, command) {
             self.session = None;
-            println!("lkm: {gone}; `reset` boots a fresh kernel");
+            out!("lkm: {gone}; `reset` boots a fresh kernel\n");
         }
     }
 
@@ -232,9 +233,9 @@ impl Prompt {
         };
         if let Command::Expect(expect) = command {
             match session.unmet(&self.last, expect)? {
-                None => println!("met"),
+                None => out!("met\n"),
                 Some(why) => {
-                    println!("not met: {why}");
+                    out!("not met: {why}\n");
                     self.unmet = true;
                 }
             }
@@ -287,30 +288,30 @@ impl Prompt {
         }
         self.setup.profile = Profile::for_release(&release);
         self.setup.crcs = symvers(&release).map(Rc::new);
-        println!("  [lab] {release} is what it was built for: the kernel takes that release");
+        out!("  [lab] {release} is what it was built for: the kernel takes that release\n");
         self.setup.release = release;
         if let Err(why) = self.start() {
-            println!("lkm: {why}");
+            out!("lkm: {why}\n");
         }
     }
 
     fn show(&self, done: &Done) {
         for line in done.shown() {
             if self.colour && line.starts_with("  [") {
-                println!("\x1b[2m{line}\x1b[0m");
+                out!("\x1b[2m{line}\x1b[0m\n");
             } else {
-                println!("{line}");
+                out!("{line}\n");
             }
         }
         if done.ret == "panic" {
-            println!("  [lab] `reset` boots a fresh kernel");
+            out!("  [lab] `reset` boots a fresh kernel\n");
         } else if done.ret.starts_with("signal") && done.of("log").any(|l| l.contains("Oops")) {
-            println!(
-                "  [lab] killed by an oops; the kernel goes on as a real one would, and `reset` boots a fresh one"
+            out!(
+                "  [lab] killed by an oops; the kernel goes on as a real one would, and `reset` boots a fresh one\n"
             );
         } else if done.ret.starts_with("blocked") {
-            println!(
-                "  [lab] it stays in the background: `ps` shows it, `kill` ends it where it can be ended"
+            out!(
+                "  [lab] it stays in the background: `ps` shows it, `kill` ends it where it can be ended\n"
             );
         }
     }
