@@ -121,6 +121,11 @@ pub trait OpenDir: Send + Sync {
     fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno>;
     /// Returns when the file is safe on the disk.
     fn sync_file(&self, name: &[u8]) -> Result<(), Errno>;
+    /// Whether [`OpenDir::sync_file`] may wait for a disk, so that threads are worth their while. In memory, as in the
+    /// lab's confined child, there is no disk and no thread may be made.
+    fn on_disk(&self) -> bool {
+        true
+    }
     /// Sets a file's times to now.
     fn touch(&self, name: &[u8]) -> Result<(), Errno>;
     /// Gives a file its final name, replacing what had it.

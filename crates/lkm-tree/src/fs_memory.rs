@@ -118,6 +118,10 @@ impl MemoryDir {
 }
 
 impl OpenDir for MemoryDir {
+    fn on_disk(&self) -> bool {
+        false
+    }
+
     fn entries(&self) -> Result<Vec<Entry>, Errno> {
         let under = [&self.path[..], b"/"].concat();
         let mut out: Vec<Entry> = Vec::new();

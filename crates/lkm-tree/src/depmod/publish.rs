@@ -56,6 +56,9 @@ fn sync_all(
     temporary: &[Vec<u8>],
 ) -> Result<(), (&'static str, Errno)> {
     let failed = |(f, t): (&File, &Vec<u8>)| dir.sync_file(t).map_err(|e| (f.name, e));
+    if !dir.on_disk() {
+        return files.iter().zip(temporary).try_for_each(failed);
+    }
     std::thread::scope(|s| {
         let waiting: Vec<_> = files
             .iter()
