@@ -44,6 +44,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "tour",
         help: "five stories of modules that went wrong, told by the lab on real modules",
+        text: || tour::HELP.into(),
         run: tour::main,
     },
     Command {

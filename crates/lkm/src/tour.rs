@@ -16,7 +16,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 usage: lkm tour [--list] [CHAPTER]...
 
 Tells five stories of kernel modules that went wrong, from real runs of modules that are built into this program.
