@@ -20,28 +20,33 @@ use std::time::Duration;
 
 type Error = Box<dyn std::error::Error>;
 
-/// A boot: the directory of its steps, processors, and what its console may not say.
+/// A boot: the directory of its steps, processors, and what the kernel is told.
 struct Group {
     name: &'static str,
     cpus: u32,
+    append: &'static str,
 }
 
 const GROUPS: &[Group] = &[
     Group {
         name: "why",
         cpus: 1,
+        append: "",
     },
     Group {
         name: "unload",
         cpus: 2,
+        append: "",
     },
     Group {
         name: "tools",
         cpus: 1,
+        append: "",
     },
     Group {
         name: "denied",
         cpus: 1,
+        append: "trace_event=module:module_get,module:module_put",
     },
 ];
 
@@ -135,6 +140,7 @@ fn boot(
     let mut tally = Tally::new(&format!("live {} {}", group.name, short(&kernel.release)));
     let mut spec = VmSpec::new(kernel.clone());
     spec.cpus = group.cpus;
+    spec.append = group.append.into();
     // A minute or two on an idle machine; a busy one must not make a failure of it.
     spec.timeout = Duration::from_secs(1200);
     spec.kmod();
