@@ -11,6 +11,7 @@ use crate::kernel::{Kernel, target_directory};
 use crate::paths;
 use crate::record::{self, Step};
 use crate::rehearse::bounded;
+use crate::selftests;
 use crate::tally::{self, Tally};
 use crate::vm::{self, Source, VmSpec};
 use std::fs;
@@ -35,6 +36,7 @@ impl Stage {
         let headers = paths::headers()?;
         let modules = kbuild::build(&headers, false)?;
         corrupt::write_all(&modules.join("hello.ko"), &modules.join("corrupt"))?;
+        take_selftests(&headers, &modules.join("selftests"))?;
         let rawsys = target_directory().join("vm/rawsys");
         if let Some(dir) = rawsys.parent() {
             fs::create_dir_all(dir)?;
@@ -71,6 +73,20 @@ impl Stage {
         Ok(files)
     }
 
+    /// The files that the guest's modprobe finds, below /lib/modules: those of `tree` lines.
+    fn tree(&self, release: &str, script: &str) -> Vec<(String, Source)> {
+        let names = script.lines().filter_map(|l| l.strip_prefix("tree "));
+        names
+            .flat_map(str::split_whitespace)
+            .filter_map(|name| {
+                let base = name.rsplit('/').next()?;
+                let place = format!("/lib/modules/{release}/extra/{base}");
+                Some((place, Source::Host(self.modules.join(name))))
+            })
+            .filter(|(_, source)| matches!(source, Source::Host(path) if path.is_file()))
+            .collect()
+    }
+
     /// What a real kernel says to a script: the record as the guest printed it.
     pub fn in_vm(&self, name: &str, script: &str) -> Result<String, Error> {
         let mut spec = VmSpec::new(Kernel::find("6.1").or_else(|_| Kernel::find(""))?);
@@ -80,7 +96,10 @@ impl Stage {
             format!("/x/{name}.lab"),
             Source::Text(script.to_owned(), false),
         ));
-        spec.step(name, &format!("exec rawsys /x/{name}.lab /x/ko"));
+        let tree = self.tree(&spec.kernel.release, script);
+        let index = if tree.is_empty() { "" } else { "depmod -a; " };
+        spec.files.extend(tree);
+        spec.step(name, &format!("{index}exec rawsys /x/{name}.lab /x/ko"));
         if let Some(step) = spec.steps.last_mut() {
             step.seconds = 400;
         }
@@ -119,6 +138,22 @@ impl Stage {
             .into()),
         }
     }
+}
+
+/// The kernel's own test modules that scripts load, beside the others; without its sources there are none.
+pub fn take_selftests(headers: &paths::Headers, to: &Path) -> Result<(), Error> {
+    if selftests::archive().is_none() {
+        return Ok(());
+    }
+    let built = selftests::build(headers)?;
+    fs::create_dir_all(to)?;
+    for name in ["test_kmod.ko", "test_module.ko"] {
+        let from = built.join(name);
+        if from.is_file() {
+            fs::copy(from, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// All scripts, by name.

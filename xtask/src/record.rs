@@ -66,8 +66,11 @@ fn is_dump(line: &str) -> bool {
     DUMP.iter().chain(NOISE).any(|p| line.starts_with(p)) || is_frame(line)
 }
 
+/// What a number follows that is another one each time: of a process, and of the thread that ended last.
+const NUMBERED: &[&str] = &["PID: ", "Last thread to run: "];
+
 /// Replaces what differs from boot to boot: hexadecimal numbers of at least eight digits become
-/// `ADDR`, a source file loses its directory, a process number after `PID: ` becomes `N`.
+/// `ADDR`, a source file loses its directory, a number after one of [`NUMBERED`] becomes `N`.
 pub fn mask(line: &str) -> String {
     let mut out = String::new();
     let mut word = String::new();
@@ -100,10 +103,12 @@ pub fn mask(line: &str) -> String {
         })
         .collect();
     out = words.join(" ");
-    if let Some((before, after)) = out.split_once("PID: ") {
-        // A record that is masked already stays as it is.
-        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == 'N');
-        out = format!("{before}PID: N{rest}");
+    for label in NUMBERED {
+        if let Some((before, after)) = out.split_once(label) {
+            // A record that is masked already stays as it is.
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || c == 'N');
+            out = format!("{before}{label}N{rest}");
+        }
     }
     out
 }

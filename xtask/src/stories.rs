@@ -23,12 +23,15 @@ pub fn all(lkm: &Path) -> Result<Tally, Box<dyn std::error::Error>> {
     let mut tally = Tally::new("stories");
     let headers = paths::headers()?;
     let modules = kbuild::build(&headers, false)?;
+    crate::compare::take_selftests(&headers, &modules.join("selftests"))?;
     let scripts = scripts(&paths::root().join("modules/stories"))?;
-    // Built anew, and as the program embeds them.
+    let variants = self::scripts(&paths::root().join("modules/variants"))?;
+    // Built anew, and as the program embeds them; what the variants load is not embedded.
     let prebuilt = paths::root().join("crates/lkm/examples-ko");
     let both = scripts
         .iter()
-        .flat_map(|script| [(script, &modules, ""), (script, &prebuilt, " prebuilt")]);
+        .flat_map(|script| [(script, &modules, ""), (script, &prebuilt, " prebuilt")])
+        .chain(variants.iter().map(|script| (script, &modules, "")));
     for (script, modules, which) in both {
         let output = Command::new(lkm)
             .args(["lab", "--modules"])

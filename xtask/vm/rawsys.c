@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -96,6 +97,22 @@ static void say(struct output *o, const char *text)
 	snprintf(o->text + used, sizeof(o->text) - used, "%s", text);
 }
 
+/* Where the words of the line begin and how long they are: one may hold a zero byte. */
+static struct word {
+	const char *text;
+	size_t length;
+} word[MAX_WORDS];
+
+static size_t length_of(const char *text)
+{
+	int n;
+
+	for (n = 0; n < MAX_WORDS; n++)
+		if (word[n].text == text)
+			return word[n].length;
+	return strlen(text);
+}
+
 /* Splits a line in place; answers the number of words. */
 static int split(char *line, char **words)
 {
@@ -117,7 +134,7 @@ static int split(char *line, char **words)
 				quoted = !quoted;
 				in++;
 			} else if (quoted && *in == '\\' && in[1]) {
-				*out++ = in[1] == 'n' ? '\n' : in[1];
+				*out++ = in[1] == 'n' ? '\n' : in[1] == '0' ? 0 : in[1];
 				in += 2;
 			} else {
 				*out++ = *in++;
@@ -125,6 +142,8 @@ static int split(char *line, char **words)
 		}
 		if (quoted)
 			fatal("a quote is open", words[count - 1]);
+		word[count - 1].text = words[count - 1];
+		word[count - 1].length = out - words[count - 1];
 		if (*in)
 			in++;
 		*out = 0;
@@ -337,7 +356,7 @@ static int do_write(const char *path, const char *text)
 
 	if (fd < 0)
 		return errno;
-	ret = result_of(AS_TOLD(write(fd, text, strlen(text))));
+	ret = result_of(AS_TOLD(write(fd, text, length_of(text))));
 	close(fd);
 	return ret;
 }
@@ -427,7 +446,7 @@ static int run(char **w, int n, struct output *o)
 		need(n, 2, c);
 		return do_delete_module(w, n);
 	}
-	if (!strcmp(c, "insmod") || !strcmp(c, "rmmod") || !strcmp(c, "lsmod"))
+	if (!strcmp(c, "insmod") || !strcmp(c, "rmmod") || !strcmp(c, "lsmod") || !strcmp(c, "modprobe"))
 		return do_tool(c, w, n, o);
 	if (!strcmp(c, "cat")) {
 		need(n, 2, c);
@@ -456,6 +475,25 @@ static int run(char **w, int n, struct output *o)
 		k = keep(files, w[1], false);
 		k->name[0] = 0;
 		return result_of(close(k->fd));
+	}
+	if (!strcmp(c, "mount")) {
+		need(n, 3, c);
+		mkdir(w[2], 0755);
+		return result_of(AS_TOLD(mount(n > 3 ? w[3] : "none", w[2], w[1], 0, NULL)));
+	}
+	if (!strcmp(c, "umount")) {
+		need(n, 2, c);
+		return result_of(AS_TOLD(umount(w[1])));
+	}
+	if (!strcmp(c, "repeat")) {
+		int times, ret = 0;
+
+		need(n, 3, c);
+		for (times = atoi(w[1]); times > 0 && (!ret || ret == EXITED); times--) {
+			memset(o, 0, sizeof(*o));
+			ret = run(w + 2, n - 2, o);
+		}
+		return ret;
 	}
 	if (!strcmp(c, "start")) {
 		need(n, 3, c);
@@ -650,7 +688,7 @@ int main(int argc, char **argv)
 		if (!strcmp(words[0], "as")) {
 			need(n, 2, "as");
 			nobody = !strcmp(words[1], "nobody");
-		} else if (!strcmp(words[0], "boot")) {
+		} else if (!strcmp(words[0], "boot") || !strcmp(words[0], "tree")) {
 			continue; /* for whoever boots the kernel */
 		} else if (!strcmp(words[0], "clock")) {
 			need(n, 2, "clock");

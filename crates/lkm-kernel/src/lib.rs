@@ -97,6 +97,7 @@ pub struct Kernel {
     seq: fs::seq_file::State,
     debugfs: fs::debugfs::State,
     filesystems: fs::filesystems::State,
+    superblocks: fs::superblock::State,
     kobject: drivers::kobject::State,
     devices: drivers::core::State,
     classes: drivers::class::State,

@@ -237,6 +237,7 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::fs::seq_file::ROWS,
         crate::fs::debugfs::ROWS,
         crate::fs::filesystems::ROWS,
+        crate::fs::superblock::ROWS,
         crate::drivers::kobject::ROWS,
         crate::drivers::calls::ROWS,
         crate::drivers::class::ROWS,

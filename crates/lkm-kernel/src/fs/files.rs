@@ -235,6 +235,16 @@ pub(crate) fn put_inode(cx: &mut Cx, inode: u64) -> R<()> {
     Ok(())
 }
 
+/// Whether a file of a superblock is open.
+pub(super) fn any_on(cx: &Cx, sb: u64) -> R<bool> {
+    for open in cx.files.open.values() {
+        if cx.r64(open.inode + cx.off.inode_i_sb)? == sb {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// get_file.
 pub fn get(cx: &mut Cx, file: u64) -> R<()> {
     let at = file + cx.off.file_f_count;

@@ -5,6 +5,7 @@ use crate::Cx;
 use crate::abi::{Call, R, errno::*, neg};
 use crate::module::refs;
 use crate::table::{Fails, Key, Row, When, behaves};
+use std::collections::BTreeMap;
 
 pub(crate) const ROWS: &[Row] = &[
     behaves("register_filesystem", register_filesystem)
@@ -24,7 +25,13 @@ pub(crate) const ROWS: &[Row] = &[
 #[derive(Default)]
 pub struct State {
     head: u64,
+    own: BTreeMap<String, u64>,
+    /// The one message about a request that brought nothing was printed.
+    still_none: bool,
 }
+
+/// FS_HAS_SUBTYPE.
+const HAS_SUBTYPE: u32 = 4;
 
 fn head(cx: &mut Cx) -> R<u64> {
     if cx.filesystems.head == 0 {
@@ -116,12 +123,28 @@ fn unregister_filesystem(cx: &mut Cx, c: &Call) -> R {
     Ok(neg(EINVAL))
 }
 
+/// A type of the kernel's own: no module holds it, and nothing here mounts it.
+fn own(cx: &mut Cx, name: &str) -> R<Option<u64>> {
+    if !BUILT_IN.contains(&name) {
+        return Ok(None);
+    }
+    if let Some(&fs) = cx.filesystems.own.get(name) {
+        return Ok(Some(fs));
+    }
+    let size = cx.off.fs_type_size;
+    let fs = crate::data::alloc(cx, size, 8)?;
+    let label = crate::mm::kstrdup(cx, name.as_bytes())?;
+    cx.w64(fs + cx.off.fs_type_name, label)?;
+    cx.filesystems.own.insert(name.to_owned(), fs);
+    Ok(Some(fs))
+}
+
 /// The type of a name, with a reference on its module; None when there is none or it is going.
 pub fn get(cx: &mut Cx, name: &str, holder: &str) -> R<Option<u64>> {
     let at = find(cx, name)?;
     let fs = cx.r64(at)?;
     if fs == 0 {
-        return Ok(None);
+        return own(cx, name);
     }
     let owner = cx.r64(fs + cx.off.fs_type_owner)?;
     Ok(refs::try_get(cx, owner, "filesystem", fs, holder)?.then_some(fs))
@@ -133,9 +156,35 @@ pub fn put(cx: &mut Cx, fs: u64) -> R<()> {
     refs::put_key(cx, owner, "filesystem", fs)
 }
 
+/// get_fs_type: a type that is missing is asked for once, and looked for again only when modprobe says that it is
+/// there. What follows a dot is a subtype, which few types have.
+pub fn get_or_load(cx: &mut Cx, name: &str, holder: &str) -> R<Option<u64>> {
+    let (kind, subtype) = match name.split_once('.') {
+        Some((kind, _)) => (kind, true),
+        None => (name, false),
+    };
+    let mut found = get(cx, kind, holder)?;
+    if found.is_none() && crate::module::kmod::request(cx, &format!("fs-{kind}"), true)? == 0 {
+        found = get(cx, kind, holder)?;
+        if found.is_none() && !cx.filesystems.still_none {
+            cx.filesystems.still_none = true;
+            let text = format!("request_module fs-{kind} succeeded, but still no fs?\n");
+            crate::printk::log(cx, 4, &text);
+        }
+    }
+    if let Some(fs) = found
+        && subtype
+        && cx.r32(fs + cx.off.fs_type_flags)? & HAS_SUBTYPE == 0
+    {
+        put(cx, fs)?;
+        return Ok(None);
+    }
+    Ok(found)
+}
+
 fn get_fs_type(cx: &mut Cx, c: &Call) -> R {
     let name = cx.text(c.a[0])?;
-    Ok(get(cx, &name, "get_fs_type")?.unwrap_or(0))
+    Ok(get_or_load(cx, &name, "get_fs_type")?.unwrap_or(0))
 }
 
 fn put_filesystem(cx: &mut Cx, c: &Call) -> R {

@@ -11,6 +11,7 @@ pub mod open;
 pub mod ops;
 pub mod proc;
 pub mod seq_file;
+pub mod superblock;
 pub mod sysctl;
 pub mod sysfs;
 pub mod sysfs_calls;

@@ -30,13 +30,14 @@ pub type Found = Option<Result<u64, i64>>;
 
 /// Opens a path for kernel code: the file, in no table, or a negative errno.
 pub fn open_file(cx: &mut Cx, path: &str, flags: u32) -> R<Result<u64, i64>> {
-    let resolvers: [fn(&mut Cx, &str, u32) -> R<Found>; 8] = [
+    let resolvers: [fn(&mut Cx, &str, u32) -> R<Found>; 9] = [
         super::kernel_sysctl::open_path,
         super::chrdev::open_path,
         super::sysctl::open_path,
         super::proc::open_path,
         super::debugfs::open_path,
         super::sysfs::open_path,
+        super::superblock::open_path,
         module_text,
         memory,
     ];

@@ -46,6 +46,7 @@ fn wanted(before: &[&str], word: &str) -> Wanted {
         ["help"] => Wanted::Command,
         ["trace"] => Wanted::Words(&["off", "on"]),
         ["as"] => Wanted::Words(&["nobody", "root"]),
+        ["helpers"] => Wanted::Words(&["off", "on"]),
         ["reap"] => Wanted::Words(&["delay", "now", "reuse", "soon"]),
         ["profile"] => Wanted::Words(&["2.6.32", "3.0", "4.1", "4.4", "6.1", "6.12"]),
         ["expect"] => Wanted::Words(&["errno", "finding", "log", "module", "notes", "output"]),

@@ -69,6 +69,10 @@ impl Done {
                 .then(|| format!("the output is {}", list(self.of("out").collect()))),
             Expect::Log(text) => (!self.of("log").any(|l| l.contains(text)))
                 .then(|| format!("the log has {}", list(self.of("log").collect()))),
+            Expect::LogTimes(count, text) => {
+                let found = self.of("log").filter(|l| l.contains(text)).count();
+                (found != *count).then(|| format!("{found} lines of the log have it"))
+            }
             Expect::Notes(texts) => {
                 let mut notes = self.of("note");
                 let missing = texts.iter().find(|text| !notes.any(|n| n.contains(*text)));

@@ -163,6 +163,21 @@ const ROWS: &[Row] = &[
         "write /dev/null \"x\"",
     ),
     row(
+        "mount",
+        "TYPE DIRECTORY [SOURCE]",
+        "mount(2) of a file system that a module registers",
+        "A type that is missing is asked for as fs-TYPE.",
+        "mount smallfs /mnt",
+    ),
+    row("umount", "DIRECTORY", "umount(2)", "", "umount /mnt"),
+    row(
+        "repeat",
+        "N COMMAND...",
+        "a command several times, until it fails",
+        "",
+        "repeat 3 lsmod",
+    ),
+    row(
         "open",
         "PATH NAME [rdonly|wronly|rdwr]",
         "a process opens a file and keeps it under NAME",
@@ -254,6 +269,13 @@ const ROWS: &[Row] = &[
         "a signal (default 15)",
         "",
         "kill thread:kstop 9",
+    ),
+    row(
+        "helpers",
+        "[on|off]",
+        "the programs that the kernel has started, with arguments and environment",
+        "off: it may start none, as in suspend; on: it may again.",
+        "helpers",
     ),
     row(
         "sysctl",

@@ -201,6 +201,21 @@ impl Lab {
                 self.named.insert(name.clone(), process);
                 ("started".into(), Vec::new())
             }
+            Step::Repeat { times, step } => {
+                let mut last = ok(Vec::new());
+                for _ in 0..*times {
+                    last = self.step(cx, step, text);
+                    if !matches!(last.0.as_str(), "0" | "exit 0") {
+                        break;
+                    }
+                }
+                last
+            }
+            Step::Helpers(None) => ok(tell::helpers(cx)),
+            Step::Helpers(Some(on)) => {
+                cx.umh.disabled = !on;
+                ok(Vec::new())
+            }
             Step::Join(name) => match self.named.get(name).cloned() {
                 Some(process) => spawn::finish(cx, &process),
                 None => fail("ECHILD"),

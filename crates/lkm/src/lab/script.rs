@@ -52,6 +52,19 @@ pub(crate) enum Step {
         path: String,
         text: String,
     },
+    Mount {
+        kind: String,
+        dir: String,
+        source: String,
+    },
+    Umount(String),
+    /// A step several times, until one fails.
+    Repeat {
+        times: u32,
+        step: Box<Step>,
+    },
+    /// The programs that the kernel has started; or whether it may start any.
+    Helpers(Option<bool>),
     /// A system call of a named process.
     Does(Doing),
     Dmesg,
@@ -97,6 +110,8 @@ pub(crate) enum Expect {
     Errno(String),
     Output(String),
     Log(String),
+    /// So many of the step's log lines have this text.
+    LogTimes(usize, String),
     /// Notes of the step that hold these texts, in this order.
     Notes(Vec<String>),
     Module {
@@ -153,8 +168,9 @@ fn words(line: &str) -> Result<Vec<String>, String> {
             }
             '\\' if quoted => match chars.next() {
                 Some('n') => word.get_or_insert_default().push('\n'),
+                Some('0') => word.get_or_insert_default().push('\0'),
                 Some(c @ ('"' | '\\')) => word.get_or_insert_default().push(c),
-                _ => return Err("unknown escape; there are \\\", \\\\ and \\n".into()),
+                _ => return Err("unknown escape; there are \\\", \\\\, \\n and \\0".into()),
             },
             '#' if !quoted && word.is_none() => break,
             c if c.is_whitespace() && !quoted => words.extend(word.take()),
@@ -239,6 +255,10 @@ fn expectation(words: &[String]) -> Result<Expect, String> {
         ["errno", name] => Ok(Expect::Errno((*name).to_owned())),
         ["output", text] => Ok(Expect::Output((*text).to_owned())),
         ["log", text] => Ok(Expect::Log((*text).to_owned())),
+        ["log", count, text] => {
+            let count = count.parse().map_err(|_| format!("{count} is no count"))?;
+            Ok(Expect::LogTimes(count, (*text).to_owned()))
+        }
         ["notes", texts @ ..] if !texts.is_empty() => Ok(Expect::Notes(
             texts.iter().map(|text| (*text).to_owned()).collect(),
         )),
@@ -262,7 +282,7 @@ fn expectation(words: &[String]) -> Result<Expect, String> {
             count: Some(count.parse().map_err(|_| format!("{count} is no count"))?),
         }),
         _ => Err(
-            "expect errno NAME, output \"TEXT\", log \"TEXT\", notes \"TEXT\"..., finding RULE [\"TEXT\"], or module NAME STATE COUNT".into(),
+            "expect errno NAME, output \"TEXT\", log [COUNT] \"TEXT\", notes \"TEXT\"..., finding RULE [\"TEXT\"], or module NAME STATE COUNT".into(),
         ),
     }
 }
@@ -476,6 +496,32 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
             }),
             _ => Err("write PATH \"TEXT\"".into()),
         },
+        "mount" => match rest {
+            [kind, dir] => Ok(Step::Mount {
+                kind: kind.clone(),
+                dir: dir.clone(),
+                source: "none".to_owned(),
+            }),
+            [kind, dir, source] => Ok(Step::Mount {
+                kind: kind.clone(),
+                dir: dir.clone(),
+                source: source.clone(),
+            }),
+            _ => Err("mount TYPE DIRECTORY [SOURCE]".into()),
+        },
+        "umount" => Ok(Step::Umount(one("DIRECTORY")?)),
+        "repeat" => match rest {
+            [times, command, rest @ ..] if command != "repeat" => Ok(Step::Repeat {
+                times: number(times)?.min(100_000) as u32,
+                step: Box::new(step(command, rest)?),
+            }),
+            _ => Err("repeat N COMMAND...".into()),
+        },
+        "helpers" => match rest {
+            [] => Ok(Step::Helpers(None)),
+            [on] if on == "on" || on == "off" => Ok(Step::Helpers(Some(on == "on"))),
+            _ => Err("helpers [on|off]".into()),
+        },
         "start" => match rest {
             [name, command, rest @ ..] => Ok(Step::Start {
                 name: name.clone(),
@@ -497,7 +543,7 @@ impl Step {
     pub(crate) fn file(&self) -> Option<&str> {
         match self {
             Step::InitModule { file, .. } | Step::FinitModule { file, .. } => Some(file),
-            Step::Start { step, .. } => step.file(),
+            Step::Start { step, .. } | Step::Repeat { step, .. } => step.file(),
             _ => None,
         }
     }
@@ -517,7 +563,7 @@ impl Step {
                     names.collect()
                 }
             }
-            Step::Start { step, .. } => step.files(),
+            Step::Start { step, .. } | Step::Repeat { step, .. } => step.files(),
             other => other.file().into_iter().collect(),
         }
     }

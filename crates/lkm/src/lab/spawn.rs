@@ -5,7 +5,8 @@ use super::run::{Lab, PATIENCE};
 use super::script::{Fd, Step};
 use super::texts::{errno_name, lines, read_path, write_path};
 use lkm_kernel::Cx;
-use lkm_kernel::abi::R;
+use lkm_kernel::abi::{R, errno};
+use lkm_kernel::fs::superblock;
 use lkm_kernel::module::load::Args;
 use lkm_kernel::module::syscalls::{self, Descriptor, Pointer};
 use lkm_kernel::sched::{self, Tid};
@@ -111,6 +112,27 @@ impl Lab {
                 let (path, text, root) = (path.clone(), text.clone(), self.root);
                 let body = move |cx: &mut Cx| write_path(cx, &path, &text, root);
                 ("write", Box::new(body))
+            }
+            Step::Mount { kind, dir, source } => {
+                let (kind, dir, source) = (kind.clone(), dir.clone(), source.clone());
+                let root = self.root;
+                let body = move |cx: &mut Cx| -> R<i64> {
+                    if !root {
+                        return Ok(i64::from(-errno::EPERM));
+                    }
+                    superblock::mount(cx, &kind, &dir, &source)
+                };
+                ("mount", Box::new(body))
+            }
+            Step::Umount(dir) => {
+                let (dir, root) = (dir.clone(), self.root);
+                let body = move |cx: &mut Cx| -> R<i64> {
+                    if !root {
+                        return Ok(i64::from(-errno::EPERM));
+                    }
+                    superblock::umount(cx, &dir)
+                };
+                ("umount", Box::new(body))
             }
             Step::Force { module, json } => {
                 tool = true;

@@ -4,7 +4,7 @@ use super::people::People;
 use lkm_judge::why::{Depth, Reference, Why};
 use lkm_kernel::Cx;
 use lkm_kernel::abi::R;
-use lkm_kernel::fs::{files, mmap};
+use lkm_kernel::fs::{files, mmap, superblock};
 use lkm_kernel::module::refs::Held;
 use lkm_kernel::module::{self, kallsyms, show};
 use lkm_kernel::sched::Tid;
@@ -32,6 +32,20 @@ pub(super) fn dmesg(cx: &Cx) -> Vec<String> {
             format!("[{seconds:5}.{micros:06}] {}", l.text)
         })
         .collect()
+}
+
+/// The programs that the kernel started, oldest first: path, arguments, environment.
+pub(super) fn helpers(cx: &Cx) -> Vec<String> {
+    let quoted = |words: &[String]| {
+        let words: Vec<String> = words.iter().map(|w| format!("{w:?}")).collect();
+        words.join(" ")
+    };
+    let mut out = Vec::new();
+    for (path, argv, envp) in &cx.umh.started {
+        out.push(format!("{path}: {}", quoted(argv)));
+        out.push(format!("  environment: {}", quoted(envp)));
+    }
+    out
 }
 
 /// A task by pid, by the name of a script's process, or by its own name: the newest of them.
@@ -145,6 +159,20 @@ fn reference(cx: &Cx, held: &Held) -> Reference {
             held.holder.clone(),
             "nothing does, once the task in init is gone: unload --force".to_owned(),
         ),
+        ("mount", None) => {
+            let (object, release) = match superblock::places(cx, held.key) {
+                Some((kind, dirs)) => {
+                    let all: Vec<String> = dirs.iter().map(|d| format!("umount {d}")).collect();
+                    let object = format!("{kind} on {}", dirs.join(" and "));
+                    (object, all.join("; "))
+                }
+                None => (
+                    "a superblock".to_owned(),
+                    "its mount must end or fail".to_owned(),
+                ),
+            };
+            ("mount", object, held.holder.clone(), release)
+        }
         (why, None) => (
             "taken by hand",
             format!("{why} in {place}"),
