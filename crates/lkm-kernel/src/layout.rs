@@ -309,6 +309,7 @@ offsets! {
         module_kobj = "module"."mkobj.kobj";
         pdrv_remove_new = "platform_driver"."remove_new";
         driver_p = "device_driver"."p";
+        driver_probe_type = "device_driver"."probe_type";
         dentry_parent = "dentry"."d_parent";
         dentry_name = "dentry"."d_name.name";
         file_dentry = "file"."f_path.dentry";

@@ -174,10 +174,39 @@ pub fn register(cx: &mut Cx, driver: u64) -> R<i32> {
     }
     for dev in devices_on(cx, bus) {
         if core::is_added(cx, dev) && cx.r64(dev + off.device_driver)? == 0 {
-            attach(cx, dev, driver)?;
+            if !asynchronous(cx, driver)? {
+                attach(cx, dev, driver)?;
+            } else if matches(cx, dev, driver)? {
+                probe_later(cx, dev)?;
+            }
         }
     }
     Ok(0)
+}
+
+/// PROBE_PREFER_ASYNCHRONOUS (enum probe_type).
+const PREFER_ASYNCHRONOUS: u32 = 1;
+
+/// driver_allows_async_probing, as far as the driver itself says so.
+fn asynchronous(cx: &Cx, driver: u64) -> R<bool> {
+    let off = cx.off.driver_probe_type;
+    Ok(off != crate::layout::NONE && cx.r32(driver + off)? == PREFER_ASYNCHRONOUS)
+}
+
+/// __device_attach_async_helper: a worker tries the drivers that allow it, if the device is there by then.
+fn probe_later(cx: &mut Cx, dev: u64) -> R<()> {
+    core::get(cx, dev)?;
+    crate::workqueue::asynchronous::run(cx, move |cx| {
+        let bus = cx.r64(dev + cx.off.device_bus)?;
+        let drivers = cx.buses.buses.get(&bus).map(|b| b.drivers.clone());
+        for driver in drivers.unwrap_or_default() {
+            let free = core::is_added(cx, dev) && cx.r64(dev + cx.off.device_driver)? == 0;
+            if free && asynchronous(cx, driver)? && attach(cx, dev, driver)? {
+                break;
+            }
+        }
+        core::put(cx, dev)
+    })
 }
 
 /// driver_unregister: its devices are released first.
@@ -196,6 +225,9 @@ pub fn unregister(cx: &mut Cx, driver: u64) -> R<()> {
         crate::traps::warn(cx, "Unexpected driver unregister!\n", "driver_unregister")?;
         return Ok(());
     }
+    if asynchronous(cx, driver)? {
+        crate::workqueue::asynchronous::synchronize_full(cx)?;
+    }
     for dev in devices_on(cx, bus) {
         if cx.r64(dev + off.device_driver)? == driver {
             release_driver(cx, dev)?;
@@ -211,15 +243,17 @@ pub fn unregister(cx: &mut Cx, driver: u64) -> R<()> {
     Ok(())
 }
 
-/// driver_match_device, then a probe. Whether the driver is bound now.
-fn attach(cx: &mut Cx, dev: u64, driver: u64) -> R<bool> {
+/// driver_match_device.
+fn matches(cx: &mut Cx, dev: u64, driver: u64) -> R<bool> {
     let off = cx.off;
     let bus = cx.r64(dev + off.device_bus)?;
     let matcher = cx.r64(bus + off.bus_match)?;
-    if matcher != 0 && cx.call_guest(matcher, &[dev, driver]) as i32 <= 0 {
-        return Ok(false);
-    }
-    Ok(probe(cx, dev, driver)? == 0)
+    Ok(matcher == 0 || cx.call_guest(matcher, &[dev, driver]) as i32 > 0)
+}
+
+/// driver_match_device, then a probe. Whether the driver is bound now.
+fn attach(cx: &mut Cx, dev: u64, driver: u64) -> R<bool> {
+    Ok(matches(cx, dev, driver)? && probe(cx, dev, driver)? == 0)
 }
 
 /// really_probe. 0 or a negative errno.
@@ -293,8 +327,21 @@ fn attach_any(cx: &mut Cx, dev: u64, bus: u64) -> R<bool> {
 /// bus_probe_device.
 pub(super) fn device_added(cx: &mut Cx, dev: u64, bus: u64) -> R<()> {
     bus_of(cx, bus)?;
-    if cx.r64(dev + cx.off.device_driver)? == 0 {
-        attach_any(cx, dev, bus)?;
+    if cx.r64(dev + cx.off.device_driver)? != 0 {
+        return Ok(());
+    }
+    // __device_attach: those that must be at once, then the others by a worker.
+    let drivers = cx.buses.buses.get(&bus).map(|b| b.drivers.clone());
+    let mut later = false;
+    for driver in drivers.unwrap_or_default() {
+        if asynchronous(cx, driver)? {
+            later |= matches(cx, dev, driver)?;
+        } else if attach(cx, dev, driver)? {
+            return Ok(());
+        }
+    }
+    if later {
+        probe_later(cx, dev)?;
     }
     Ok(())
 }

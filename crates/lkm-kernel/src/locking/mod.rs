@@ -40,6 +40,8 @@ struct Waiter {
     write: bool,
     /// Order among the contexts of wound/wait mutexes; 0 without one.
     stamp: u64,
+    /// A word that ends the wait when it is set: of such a context; 0 without one.
+    abort: u64,
 }
 
 /// Lock events recorded at most: a loop may take a lock for ever.
@@ -300,7 +302,15 @@ fn wait_for(
             .position(|w| w.stamp != 0 && (w.stamp.wrapping_sub(stamp) as i64) > 0)
             .unwrap_or(queue.len())
     };
-    queue.insert(at, Waiter { tid, write, stamp });
+    queue.insert(
+        at,
+        Waiter {
+            tid,
+            write,
+            stamp,
+            abort,
+        },
+    );
     loop {
         let waiting = cx
             .locks

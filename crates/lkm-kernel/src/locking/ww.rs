@@ -47,12 +47,20 @@ fn lock(cx: &mut Cx, c: &Call, state: u32, function: &'static str) -> R {
         if let Some(result) = give_way(cx, lock, ctx, stamp, wait_die)? {
             return Ok(result);
         }
-        let abort = if wait_die { 0 } else { wounded };
         let order = stamp.wrapping_add(1).max(1);
-        match wait_for(cx, lock, true, order, state, None, function, abort)? {
+        match wait_for(cx, lock, true, order, state, None, function, wounded)? {
             Woken::Normally => {}
             Woken::Signal => return Ok(neg(errno::EINTR)),
-            Woken::Timeout => return Ok(neg(errno::EDEADLK)),
+            Woken::Timeout => {
+                if wait_die {
+                    cx.w16(wounded, 0)?;
+                }
+                return Ok(neg(errno::EDEADLK));
+            }
+        }
+        if wait_die {
+            // It was to die, but the lock was given to it first.
+            cx.w16(wounded, 0)?;
         }
     }
     cx.w64(holder_at, ctx)?;
@@ -66,6 +74,17 @@ fn lock(cx: &mut Cx, c: &Call, state: u32, function: &'static str) -> R {
 fn give_way(cx: &mut Cx, lock: u64, ctx: u64, stamp: u64, wait_die: bool) -> R<Option<u64>> {
     let other = cx.r64(lock + cx.off.ww_mutex_ctx)?;
     let mine = cx.r32(ctx + cx.off.ww_ctx_acquired)?;
+    if wait_die {
+        // Behind an older waiter it would have to die the moment that one has the lock.
+        let older = cx.locks.queues.get(&lock).is_some_and(|q| {
+            q.iter()
+                .any(|w| w.stamp != 0 && younger(stamp, w.stamp.wrapping_sub(1)))
+        });
+        if older && mine > 0 {
+            return Ok(Some(neg(errno::EDEADLK)));
+        }
+        kill_younger(cx, lock, stamp)?;
+    }
     if other == 0 {
         return Ok(None);
     }
@@ -80,6 +99,23 @@ fn give_way(cx: &mut Cx, lock: u64, ctx: u64, stamp: u64, wait_die: bool) -> R<O
         wound(cx, other)?;
     }
     Ok(None)
+}
+
+/// Wait-die: every waiter that is younger than `stamp` and holds something must let go.
+fn kill_younger(cx: &mut Cx, lock: u64, stamp: u64) -> R<()> {
+    let waiting = cx.locks.queues.get(&lock);
+    let dying: Vec<u64> = waiting
+        .into_iter()
+        .flatten()
+        .filter(|w| w.abort != 0 && younger(w.stamp.wrapping_sub(1), stamp))
+        .map(|w| w.abort - cx.off.ww_ctx_wounded)
+        .collect();
+    for ctx in dying {
+        if cx.r32(ctx + cx.off.ww_ctx_acquired)? > 0 {
+            wound(cx, ctx)?;
+        }
+    }
+    Ok(())
 }
 
 /// Marks a context wounded; its task learns it when it next waits, or now if it waits.
@@ -98,13 +134,17 @@ fn wound(cx: &mut Cx, ctx: u64) -> R<()> {
     Ok(())
 }
 
-/// After a change of the holder: an older waiter behind a younger holder wounds it.
+/// After a change of the holder: an older waiter behind a younger holder wounds it; by wait-die the younger waiters
+/// die.
 fn wound_or_kill_waiters(cx: &mut Cx, lock: u64) -> R<()> {
     let ctx = cx.r64(lock + cx.off.ww_mutex_ctx)?;
-    if ctx == 0 || cx.r16(ctx + cx.off.ww_ctx_is_wait_die)? != 0 {
+    if ctx == 0 {
         return Ok(());
     }
     let mine = cx.r64(ctx + cx.off.ww_ctx_stamp)?;
+    if cx.r16(ctx + cx.off.ww_ctx_is_wait_die)? != 0 {
+        return kill_younger(cx, lock, mine);
+    }
     let oldest = cx
         .locks
         .queues

@@ -27,11 +27,31 @@ pub struct State {
 
 const DONE: u64 = 5;
 
+/// What a call does when its turn comes; it gets its cookie.
+type Job = Box<dyn FnOnce(&mut Cx, u64) -> R<()>>;
+
 fn start(cx: &mut Cx, func: u64, data: u64, domain: u64) -> R {
+    let cookie = cx.jobs.next + 1;
+    crate::audit::arm(cx, "async call", cookie, func, "");
+    let job: Job = Box::new(move |cx: &mut Cx, cookie| {
+        crate::audit::running(cx, "async call", cookie);
+        cx.call_guest(func, &[data, cookie]);
+        crate::audit::ran(cx, "async call", cookie);
+        Ok(())
+    });
+    queue(cx, func, domain, job)
+}
+
+/// Runs kernel code as an asynchronous call.
+pub(crate) fn run(cx: &mut Cx, body: impl FnOnce(&mut Cx) -> R<()> + 'static) -> R<()> {
+    queue(cx, 0, 0, Box::new(move |cx: &mut Cx, _| body(cx)))?;
+    Ok(())
+}
+
+fn queue(cx: &mut Cx, func: u64, domain: u64, job: Job) -> R {
     cx.jobs.next += 1;
     let cookie = cx.jobs.next;
     cx.jobs.open.push((cookie, domain, func, None));
-    crate::audit::arm(cx, "async call", cookie, func, "");
     crate::workqueue::spawn(
         cx,
         Box::new(move |cx: &mut Cx| {
@@ -39,11 +59,9 @@ fn start(cx: &mut Cx, func: u64, data: u64, domain: u64) -> R {
             if let Some(entry) = cx.jobs.open.iter_mut().find(|e| e.0 == cookie) {
                 entry.3 = Some(tid);
             }
-            crate::audit::running(cx, "async call", cookie);
             sched::entered(cx, "async_run_entry_fn");
-            cx.call_guest(func, &[data, cookie]);
+            job(cx, cookie)?;
             sched::left(cx);
-            crate::audit::ran(cx, "async call", cookie);
             cx.jobs.open.retain(|e| e.0 != cookie);
             wake_at(cx, DONE, usize::MAX)?;
             Ok(0)
