@@ -7,6 +7,71 @@ use std::process::Command;
 /// How long each target runs.
 const SECONDS: u32 = 60;
 
+/// As many mutations of each kind are tried.
+const MUTATIONS: &str = "100000";
+/// Within this much memory, in bytes, and this many seconds for each kind.
+const MEMORY: u64 = 2 << 30;
+const LIMIT_SECONDS: &str = "3600";
+
+/// The mutation tests of the tools, in their long form: each kind of input in a process of its own, whose
+/// memory and time are bounded.
+pub fn mutations() -> Tally {
+    let mut tally = Tally::new("mutations");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args([
+            "test",
+            "--release",
+            "--package",
+            "lkm-tree",
+            "--test",
+            "mutations",
+        ])
+        .current_dir(paths::root());
+    // Built outside of the bounds, which are for what is tested.
+    let built = cargo.arg("--no-run").output();
+    let program = built.ok().and_then(|out| {
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        let path = text.rsplit_once('(')?.1.split(')').next()?.to_owned();
+        Some(paths::root().join(path))
+    });
+    let Some(program) = program else {
+        tally.add("build", &["cargo test --no-run names no program".into()]);
+        return tally;
+    };
+    for kind in [
+        "modules",
+        "modules_of_a_tree",
+        "indexes",
+        "configuration",
+        "signatures",
+        "caches",
+    ] {
+        let out = Command::new("prlimit")
+            .arg(format!("--as={MEMORY}"))
+            .args(["timeout", LIMIT_SECONDS])
+            .arg(&program)
+            .args(["--exact", kind])
+            .env("LKM_MUTATIONS", MUTATIONS)
+            .current_dir(paths::root().join("crates/lkm-tree"))
+            .output();
+        let wrong = match out {
+            Ok(out) if out.status.success() => Vec::new(),
+            Ok(out) => {
+                let text = [out.stdout, out.stderr].concat();
+                vec![format!(
+                    "{}: {}",
+                    out.status,
+                    String::from_utf8_lossy(&text)
+                )]
+            }
+            Err(e) => vec![e.to_string()],
+        };
+        tally.add(&format!("{MUTATIONS} of {kind}"), &wrong);
+    }
+    tally
+}
+
 /// Runs every target of `fuzz/`, as cargo-fuzz lists them. Without cargo-fuzz that is a failure
 /// with the reason: `--long` was asked for.
 pub fn all() -> Tally {

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything, from what the distribution must bring to the closing line.
 //!
-//! `--long` adds an hour of random commands at the lab's prompt, and the fuzz targets; `--only GROUP` (units, images,
-//! modules, selftests, scripts, stories, tree, kernel, live) runs a part; `-m NAME...` only these test modules.
+//! `--long` adds 100,000 mutations of each input, an hour of random commands at the lab's prompt, and the fuzz
+//! targets; `--only GROUP` (units, images, modules, selftests, scripts, stories, tree, kernel, live) runs a part;
+//! `-m NAME...` only these test modules.
 
 use crate::compare::{self, Real};
 use crate::kbuild::{self, Source};
@@ -91,6 +92,7 @@ pub fn task(args: &[String]) -> crate::Outcome {
     }
     if wanted.long {
         groups.push(soak(&lkm));
+        groups.push(crate::fuzz::mutations());
         groups.push(crate::fuzz::all());
     }
     let good = tally::close(&groups);

@@ -293,7 +293,8 @@ impl Tree<'_> {
         let work = || -> io::Result<(Vec<String>, usize)> {
             let (mut wrong, mut meant) = (Vec::new(), 0);
             while let Some(name) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let args = ["-d", &base, "-S", self.release, option, name];
+                // No configuration but the modules' own: there is none in the root.
+                let args = ["-C", &base, "-d", &base, "-S", self.release, option, name];
                 let theirs = self.say(&self.pair.kmod, "modprobe", &args)?;
                 let ours = self.say(&self.pair.ours, "modprobe", &args)?;
                 if theirs == ours {

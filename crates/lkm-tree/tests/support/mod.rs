@@ -138,3 +138,41 @@ impl Module {
         out
     }
 }
+
+/// A damaged copy: some bytes changed, telling numbers put in, pieces cut off,
+/// repeated or taken from elsewhere.
+pub fn mutate(original: &[u8], random: &mut Random) -> Vec<u8> {
+    const WORDS: [u32; 8] = [0, 1, 0x7f, 0xff, 0xffff, 0x7fff_ffff, 0x8000_0000, u32::MAX];
+    let mut data = original.to_vec();
+    for _ in 0..=random.below(5) {
+        if data.is_empty() {
+            break;
+        }
+        let at = random.below(data.len() as u32) as usize;
+        match random.below(10) {
+            0 => data.truncate(at),
+            1 | 2 => {
+                let word = WORDS[random.below(8) as usize];
+                let word = match random.below(2) {
+                    0 => word.to_le_bytes(),
+                    _ => word.to_be_bytes(),
+                };
+                let end = (at + 4).min(data.len());
+                data[at..end].copy_from_slice(&word[..end - at]);
+            }
+            3 => {
+                let end = (at + random.below(64) as usize).min(data.len());
+                let piece = data[at..end].to_vec();
+                let to = random.below(data.len() as u32) as usize;
+                data.splice(to..to, piece);
+            }
+            4 => {
+                let end = (at + random.below(16) as usize).min(data.len());
+                data.drain(at..end);
+            }
+            5 => data[at] = b"*?[]\\-_:.\n\0\" \t#"[random.below(15) as usize],
+            _ => data[at] ^= 1 << random.below(8),
+        }
+    }
+    data
+}
