@@ -101,8 +101,13 @@ fn one(from: &Path, to: &Path, form: &str) -> io::Result<()> {
     let Some((program, args, ending)) = packer(form) else {
         return fs::write(stem, raw);
     };
-    let mut child = Command::new(program)
-        .args(args)
+    let mut command = Command::new(program);
+    command.args(args);
+    if program == "zstd" {
+        // The frame is to tell the size, as it does when a file is packed: kmod asks for it.
+        command.arg(format!("--stream-size={}", raw.len()));
+    }
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(fs::File::create(format!("{stem}{ending}"))?)
         .spawn()

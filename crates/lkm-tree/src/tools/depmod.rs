@@ -106,9 +106,10 @@ pub static DEPMOD: Applet = Applet {
             ),
             (
                 "Incremental runs",
-                "With --incremental, what modules contain is remembered in modules.lkm-cache. As \
-                 long as that file is there, later runs read only modules whose inode, size or \
-                 times have changed; the result is the same. --no-incremental removes it.",
+                "With --incremental, what modules contain is remembered in modules.lkm-cache and \
+                 modules.lkm-facts. As long as the first is there, later runs read only modules \
+                 whose inode, size or times have changed, and write only indexes in which \
+                 something changes; the result is the same. --no-incremental removes both.",
             ),
             (
                 "Configuration",
