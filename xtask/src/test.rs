@@ -117,6 +117,14 @@ fn units() -> Result<Tally, Box<dyn std::error::Error>> {
             tally.add("cargo test", &[output.status.to_string()]);
         }
     }
+    // The build without C libraries, which nothing above makes.
+    let pure = Command::new(env!("CARGO"))
+        .args(["check", "--quiet", "--package", "lkm-kmod"])
+        .args(["--no-default-features", "--features", "pure-rust"])
+        .current_dir(paths::root())
+        .status()?;
+    let wrong = (!pure.success()).then(|| pure.to_string());
+    tally.add("lkm-kmod in pure Rust", &Vec::from_iter(wrong));
     Ok(tally)
 }
 

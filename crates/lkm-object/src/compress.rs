@@ -1,5 +1,15 @@
 //! Decompression by magic number, with a limit: a bomb is an error, never an allocation.
 
+#[cfg(feature = "native")]
+#[path = "compress/native.rs"]
+mod decoder;
+#[cfg(all(feature = "pure-rust", not(feature = "native")))]
+#[path = "compress/pure.rs"]
+mod decoder;
+#[cfg(not(any(feature = "native", feature = "pure-rust")))]
+#[path = "compress/without.rs"]
+mod decoder;
+
 use std::borrow::Cow;
 use std::io::Read;
 
@@ -94,34 +104,15 @@ fn expand(data: &[u8], limit: usize, tail: Tail) -> Result<Cow<'_, [u8]>> {
             format,
             limit,
         ),
-        Compression::Xz => {
-            // The decoder's own memory is bounded too: a header may ask for a 4 GiB dictionary.
-            let memory = (limit as u64).max(64 << 20) + (1 << 20);
-            let flags = if first {
-                0
-            } else {
-                liblzma::stream::CONCATENATED
-            };
-            let stream = liblzma::stream::Stream::new_stream_decoder(memory, flags)
-                .map_err(|e| damaged(format, e))?;
-            let decoder = liblzma::bufread::XzDecoder::new_stream(data, stream);
-            bounded(decoder, guess, format, limit)
-        }
-        Compression::Zstd => {
-            if let Some(out) = zstd_at_once(data, limit).filter(|_| !first) {
-                return Ok(Cow::Owned(out));
-            }
-            let mut decoder =
-                zstd::stream::read::Decoder::with_buffer(data).map_err(|e| damaged(format, e))?;
-            if first {
-                decoder = decoder.single_frame();
-            }
-            // Windows up to 128 MiB, what `zstd --long=27` writes and the kernel accepts at most.
-            decoder.window_log_max(27).map_err(|e| damaged(format, e))?;
-            bounded(decoder, zstd_size(data).unwrap_or(guess), format, limit)
-        }
+        Compression::Xz => decoder::xz(data, first, guess, limit),
+        Compression::Zstd => decoder::zstd(data, first, zstd_size(data).unwrap_or(guess), limit),
     }?;
     Ok(Cow::Owned(out))
+}
+
+/// One zstd frame, as debug sections have, of at most `limit` bytes.
+pub(crate) fn zstd_frame(data: &[u8], limit: usize) -> Result<Vec<u8>> {
+    decoder::zstd(data, true, limit, limit)
 }
 
 fn damaged(format: Compression, e: impl std::fmt::Display) -> Error {
@@ -143,27 +134,6 @@ fn bounded(reader: impl Read, hint: usize, format: Compression, limit: usize) ->
         return Err(Error::TooLarge { limit });
     }
     Ok(out)
-}
-
-thread_local! {
-    /// One context for all files a thread decompresses: making one costs as much as a small module.
-    static ZSTD: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> =
-        const { std::cell::RefCell::new(None) };
-}
-
-/// A frame whose header tells its size, straight into a buffer of that size: a fifth
-/// faster than the stream. `None` for anything else, and for damage, on which the
-/// stream then reports.
-fn zstd_at_once(data: &[u8], limit: usize) -> Option<Vec<u8>> {
-    // More than any real file gains is a claim, not worth a buffer.
-    let size = zstd_size(data).filter(|&n| n <= limit && n / 256 <= data.len())?;
-    ZSTD.with_borrow_mut(|context| {
-        if context.is_none() {
-            *context = zstd::bulk::Decompressor::new().ok();
-        }
-        let out = context.as_mut()?.decompress(data, size).ok()?;
-        (out.len() == size).then_some(out)
-    })
 }
 
 /// The size in a gzip trailer, believed only up to deflate's best ratio.

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use gimli::SectionId;
 
-use crate::compress::DEFAULT_LIMIT;
+use crate::compress::{DEFAULT_LIMIT, zstd_frame};
 use crate::elf::{Elf, SHN_ABS, Section};
 use crate::error::{Error, Result};
 
@@ -134,25 +134,22 @@ fn uncompressed(elf: &Elf<'_>, section: &Section<'_>) -> Result<Vec<u8>> {
             limit: DEFAULT_LIMIT,
         });
     }
-    let damaged = |format, e: std::io::Error| Error::Decompress {
-        format,
-        why: e.to_string(),
-    };
-    let mut out = Vec::new();
     match kind {
-        1 => flate2::read::ZlibDecoder::new(stream)
-            .take(size)
-            .read_to_end(&mut out)
-            .map_err(|e| damaged("zlib", e))?,
-        2 => zstd::stream::read::Decoder::with_buffer(stream)
-            .and_then(|d| d.take(size).read_to_end(&mut out))
-            .map_err(|e| damaged("zstd", e))?,
-        _ => {
-            return Err(Error::Malformed {
-                what: "compressed debug information",
-                why: "unknown compression",
-            });
+        1 => {
+            let mut out = Vec::new();
+            flate2::read::ZlibDecoder::new(stream)
+                .take(size)
+                .read_to_end(&mut out)
+                .map_err(|e| Error::Decompress {
+                    format: "zlib",
+                    why: e.to_string(),
+                })?;
+            Ok(out)
         }
-    };
-    Ok(out)
+        2 => zstd_frame(stream, size as usize),
+        _ => Err(Error::Malformed {
+            what: "compressed debug information",
+            why: "unknown compression",
+        }),
+    }
 }
