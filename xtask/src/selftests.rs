@@ -163,14 +163,6 @@ fn settled(line: &str) -> String {
         .join(" ")
 }
 
-/// Whether a module has an exit function, which the kernel calls `cleanup_module`.
-fn has_exit(ko: &Path) -> std::io::Result<bool> {
-    let nm = Command::new("nm").arg("--defined-only").arg(ko).output()?;
-    Ok(String::from_utf8_lossy(&nm.stdout)
-        .lines()
-        .any(|l| l.ends_with(" cleanup_module")))
-}
-
 /// What a module says in its .modinfo that it depends on.
 fn depends(ko: &Path) -> std::io::Result<Vec<String>> {
     let bytes = fs::read(ko)?;
@@ -191,7 +183,7 @@ fn depends(ko: &Path) -> std::io::Result<Vec<String>> {
 }
 
 /// Compares a rehearsal of a module with a row of the table.
-pub fn compare(row: &Row, has_exit: bool, report: &Value) -> Vec<String> {
+pub fn compare(row: &Row, report: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     let load = report.pointer("/result/load").and_then(Value::as_i64);
     let want = row.init.map(|errno| -errno);
@@ -241,7 +233,7 @@ pub fn all(lkm: &Path, built: &Path) -> Result<Tally, Box<dyn std::error::Error>
         command.arg(&ko);
         let ran = rehearse::bounded(&mut command, LIMIT)?;
         let mut wrong = match serde_json::from_str::<Value>(&ran.stdout) {
-            Ok(report) => compare(row, has_exit(&ko)?, &report),
+            Ok(report) => compare(row, &report),
             Err(e) => vec![format!(
                 "no report ({e}): {}",
                 ran.stderr.lines().last().unwrap_or("")
@@ -276,10 +268,10 @@ mod tests {
             table("t\t11\t-\t1\t -> 331900 cycles (2692 results)\nu\t0\t0\t1\tu: all 5 passed\n")
                 .unwrap();
         let ran = json!({"result": {"load": -11}, "log": [" -> 12 cycles (9 results)"]});
-        assert!(compare(&rows[0], true, &ran).is_empty());
+        assert!(compare(&rows[0], &ran).is_empty());
         let ran = json!({"result": {"load": 0, "exit": "done"}, "log": ["u: all 4 passed"]});
-        assert_eq!(compare(&rows[1], true, &ran).len(), 1);
+        assert_eq!(compare(&rows[1], &ran).len(), 1);
         let ran = json!({"result": {"load": -5, "exit": "fault"}, "log": ["u: all 5 passed"]});
-        assert_eq!(compare(&rows[1], true, &ran).len(), 2);
+        assert_eq!(compare(&rows[1], &ran).len(), 2);
     }
 }

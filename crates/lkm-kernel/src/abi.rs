@@ -167,6 +167,7 @@ pub mod errno {
     pub const EALREADY: i32 = 114;
     pub const EOVERFLOW: i32 = 75;
     pub const EOPNOTSUPP: i32 = 95;
+    pub const EMSGSIZE: i32 = 90;
     pub const EPROTONOSUPPORT: i32 = 93;
     pub const ESOCKTNOSUPPORT: i32 = 94;
     pub const EAFNOSUPPORT: i32 = 97;

@@ -317,6 +317,7 @@ offsets! {
         bdev_partno = "block_device"."bd_partno";
         gendisk_disk_name = "gendisk"."disk_name";
         ctl_child = "ctl_table"."child";
+        net_genl_sock = "net"."genl_sock";
         netdev_link_ops = "net_device"."rtnl_link_ops";
         link_kind = "rtnl_link_ops"."kind";
         link_setup = "rtnl_link_ops"."setup";

@@ -207,6 +207,9 @@ fn enter(cx: &mut Cx, call: &Call) -> abi::R {
     if calls > endless {
         traps::too_many_calls(cx, answer.name());
     }
+    if cx.sched.eager != 0 {
+        sched::eager::breathe(cx, call)?;
+    }
     match answer {
         symbols::Answer::Row(row) => {
             let may_sleep = match row.sleeps {

@@ -56,6 +56,8 @@ impl Answers {
 
 /// A module of that name is loaded.
 const EEXIST: i64 = -17;
+/// How often others are let run between two calls of init or exit.
+const EAGER: u32 = 400;
 /// Virtual time that the use phase may take.
 const USE: u64 = 60_000_000_000;
 /// Virtual time that a load or unload may take before it counts as hung.
@@ -74,6 +76,8 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
     for cycle in 0..plan.cycles.max(1) {
         // The second time accesses in front of an object fault as those behind it do the first time.
         crate::mm::guard::place_at_start(cx, cycle % 2 == 1);
+        // And whatever waits for its time gets it between any two calls that init and exit make.
+        cx.sched.eager = if cycle % 2 == 1 { EAGER } else { 0 };
         let loaded = insert(cx, &plan.module);
         let until = cx.clock.now + USE;
         sched::run_until(cx, until, |_| false);

@@ -217,6 +217,7 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::fork::ROWS,
         crate::net::skb::ROWS,
         crate::net::dev::ROWS,
+        crate::net::nla::ROWS,
         crate::net::link::ROWS,
         crate::net::queue::ROWS,
         crate::tracepoint::ROWS,

@@ -70,6 +70,14 @@ pub const NAMES: &[(&str, &str)] = &[
         "something was unregistered or released that was not held",
     ),
     (
+        "overflow",
+        "a string function was asked for more bytes than the object has (fortify_panic)",
+    ),
+    (
+        "irq-unsafe",
+        "a spinlock is taken in interrupts, and elsewhere with these interrupts on; key is the lock",
+    ),
+    (
         "no-release",
         "the last reference on an object without a release function was put",
     ),

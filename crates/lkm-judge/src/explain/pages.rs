@@ -41,6 +41,7 @@ pages!(
     "module-pinned",
     "module-ref-underflow",
     "mutex-misuse",
+    "irq-unsafe-lock",
     "no-release",
     "not-initialised",
     "oops",

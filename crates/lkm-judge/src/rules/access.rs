@@ -9,6 +9,8 @@ use crate::ledger::{Fault, Object};
 /// Most faults of a run that are judged; a kernel would not survive as many.
 const MAX_FAULTS: usize = 64;
 
+/// Events between an answer and a fault that leave no doubt.
+const JUST: usize = 6;
 /// How many answered calls before a fault are looked at.
 const MAX_STUBS: usize = 32;
 
@@ -104,7 +106,9 @@ fn follows_stub<'t>(case: &Case<'_, 't>, fault: &Fault<'t>) -> Option<&'t str> {
         .take(MAX_STUBS)
         .find(|s| {
             let there = case.call_place(s.4.pc).at;
-            super::symbol(&there) == place || foreign.is_some() && s.2 == foreign
+            super::symbol(&there) == place
+                || foreign.is_some() && s.2 == foreign
+                || fault.at.step - s.0 <= JUST
         })
         .map(|s| s.1)
 }

@@ -60,6 +60,16 @@ const ROWS: &[Row] = &[
         "was given something that is not registered",
     ),
     row(
+        "overflow",
+        "out-of-bounds",
+        "would access more bytes than the object has",
+    ),
+    row(
+        "irq-unsafe",
+        "irq-unsafe-lock",
+        "takes a lock that interrupts take as well",
+    ),
+    row(
         "no-release",
         "no-release",
         "put the last reference on a device that has no release function",
@@ -153,7 +163,7 @@ fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
     draft.key = misuse.key;
     // A finer name is needed only where several misuses come under one rule.
     if ROWS.iter().filter(|r| r.rule == row.rule).count() > 1
-        || matches!(misuse.what, "redzone" | "active-free")
+        || matches!(misuse.what, "redzone" | "active-free" | "irq-unsafe")
     {
         draft.detail = misuse.what.to_owned();
     }

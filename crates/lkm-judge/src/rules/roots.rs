@@ -33,6 +33,7 @@ pub(super) fn link(case: &mut Case<'_, '_>) {
     undone_wrongly(case);
     out_of_a_cache(case);
     in_registered_use(case);
+    freed_wrongly(case);
     same_lock(case);
     later_generation(case);
     flatten(&mut case.drafts);
@@ -96,7 +97,9 @@ fn after_oops(case: &mut Case<'_, '_>) {
             let caused = stopped
                 || is_left_behind(d.rule)
                     && (d.tid == tid && d.step <= step && d.rule != "left-running" || same_life)
-                || d.tid == tid && d.step > step && d.rule == "mutex-misuse";
+                || d.tid == tid
+                    && d.step > step
+                    && matches!(d.rule, "mutex-misuse" | "context-imbalance");
             if caused {
                 case.drafts[i].root = Some(oops);
             }
@@ -203,6 +206,25 @@ fn undone_wrongly(case: &mut Case<'_, '_>) {
                     .any(|h| self::stem(&h.function) == Some(stem))
         });
         case.drafts[i].root = left;
+    }
+}
+
+/// What was given to the wrong free, or at the wrong address, is lost because of that.
+fn freed_wrongly(case: &mut Case<'_, '_>) {
+    let wrong: Vec<(usize, u64)> = case
+        .drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, d)| d.rule == "invalid-free" && d.root.is_none() && d.key != 0)
+        .map(|(root, d)| (root, d.key))
+        .collect();
+    for d in &mut case.drafts {
+        if d.rule == "memory-leak" && d.root.is_none() {
+            d.root = wrong
+                .iter()
+                .find(|(_, key)| *key == d.key)
+                .map(|(root, _)| *root);
+        }
     }
 }
 

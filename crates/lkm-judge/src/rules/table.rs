@@ -179,6 +179,11 @@ pub const RULES: &[Rule] = &[
         fix: "take the locks in one order, and do not wait under a lock for what needs it",
     },
     Rule {
+        id: "irq-unsafe-lock",
+        title: "a spinlock is taken in interrupts, and elsewhere with interrupts on",
+        fix: "take it with spin_lock_bh() (a timer or tasklet takes it) or spin_lock_irqsave() (an interrupt handler does) everywhere else",
+    },
+    Rule {
         id: "no-release",
         title: "a device without a release function went",
         fix: "give the device (or its type or class) a release function that frees what the device is in",

@@ -15,6 +15,11 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("__kfifo_in", put),
     behaves("__kfifo_out", take),
     behaves("__kfifo_out_peek", peek),
+    behaves("__kfifo_in_r", put_record),
+    behaves("__kfifo_out_r", take_record),
+    behaves("__kfifo_out_peek_r", peek_record),
+    behaves("__kfifo_len_r", len_record),
+    behaves("__kfifo_skip_r", skip_record),
     behaves("__kfifo_from_user", from_user).sleeps(),
     behaves("__kfifo_to_user", to_user).sleeps(),
 ];
@@ -176,5 +181,75 @@ fn to_user(cx: &mut Cx, c: &Call) -> R {
     }
     cx.w32(copied, elements.wrapping_mul(f.esize as u32))?;
     cx.w32(fifo + OUT, f.taken.wrapping_add(elements))?;
+    Ok(0)
+}
+
+/// Bytes of a record's length.
+fn record_len(cx: &Cx, f: &Fifo, recsize: u64) -> R<u32> {
+    let mut len = 0;
+    for index in 0..recsize.min(2) {
+        let at = f.taken.wrapping_add(index as u32) & f.size.wrapping_sub(1);
+        len |= u32::from(cx.r8(f.data + u64::from(at))?) << (8 * index);
+    }
+    Ok(len)
+}
+
+/// `__kfifo_in_r(fifo, buffer, bytes, length bytes)`: a whole record or nothing.
+fn put_record(cx: &mut Cx, c: &Call) -> R {
+    let [fifo, from, len, recsize, ..] = c.a;
+    let f = read(cx, fifo)?;
+    let (len, head) = (len as u32, recsize as u32);
+    let room = f.size.wrapping_sub(f.put.wrapping_sub(f.taken));
+    if len.saturating_add(head) > room {
+        return Ok(0);
+    }
+    for index in 0..recsize.min(2) {
+        let at = f.put.wrapping_add(index as u32) & f.size.wrapping_sub(1);
+        cx.w8(f.data + u64::from(at), (len >> (8 * index)) as u8)?;
+    }
+    let mut from = from;
+    for (at, bytes) in pieces(&f, f.put.wrapping_add(head), len) {
+        cx.copy(at, from, bytes)?;
+        from += bytes;
+    }
+    cx.w32(fifo + IN, f.put.wrapping_add(len + head))?;
+    Ok(u64::from(len))
+}
+
+fn copy_record(cx: &mut Cx, c: &Call) -> R<(Fifo, u32, u32)> {
+    let [fifo, to, room, recsize, ..] = c.a;
+    let f = read(cx, fifo)?;
+    if f.put == f.taken {
+        return Ok((f, 0, 0));
+    }
+    let whole = record_len(cx, &f, recsize)?;
+    let len = whole.min(room as u32);
+    let mut to = to;
+    for (at, bytes) in pieces(&f, f.taken.wrapping_add(recsize as u32), len) {
+        cx.copy(to, at, bytes)?;
+        to += bytes;
+    }
+    Ok((f, len, whole.wrapping_add(recsize as u32)))
+}
+
+fn take_record(cx: &mut Cx, c: &Call) -> R {
+    let (f, len, step) = copy_record(cx, c)?;
+    cx.w32(c.a[0] + OUT, f.taken.wrapping_add(step))?;
+    Ok(u64::from(len))
+}
+
+fn peek_record(cx: &mut Cx, c: &Call) -> R {
+    Ok(u64::from(copy_record(cx, c)?.1))
+}
+
+fn len_record(cx: &mut Cx, c: &Call) -> R {
+    let f = read(cx, c.a[0])?;
+    Ok(u64::from(record_len(cx, &f, c.a[1])?))
+}
+
+fn skip_record(cx: &mut Cx, c: &Call) -> R {
+    let f = read(cx, c.a[0])?;
+    let step = record_len(cx, &f, c.a[1])?.wrapping_add(c.a[1] as u32);
+    cx.w32(c.a[0] + OUT, f.taken.wrapping_add(step))?;
     Ok(0)
 }

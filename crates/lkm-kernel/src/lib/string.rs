@@ -411,6 +411,7 @@ fn fortify_panic(cx: &mut Cx, c: &Call) -> R {
         .text(c.a[0])
         .unwrap_or_else(|_| "a string function".into());
     crate::printk::log(cx, 0, &format!("detected buffer overflow in {name}\n"));
+    crate::trace::misuse(cx, "overflow", &format!("in {name}"), 0, &name);
     Err(Stop::Bug("kernel BUG at lib/string_helpers.c!".into()))
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod rwlock;
 pub(crate) mod rwsem;
 pub(crate) mod semaphore;
 pub(crate) mod spinlock;
+mod usage;
 pub(crate) mod ww;
 
 use crate::abi::R;
@@ -61,6 +62,7 @@ pub struct State {
     events: u32,
     told: Set<(&'static str, u64)>,
     own: dec::Own,
+    usage: usage::State,
 }
 
 fn event(cx: &mut Cx, op: LockOp, kind: &'static str, key: u64, tid: Tid, site: Site) {

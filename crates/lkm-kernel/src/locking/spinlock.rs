@@ -116,6 +116,7 @@ pub(super) fn acquire(cx: &mut Cx, key: u64, function: &'static str) -> R<()> {
         spin(cx, key, KIND, function, |cx| Ok(cx.r32(key)? == 0))?;
     }
     cx.w32(key, 1)?;
+    super::usage::check(cx, key, function);
     took(cx, key, KIND, LockOp::Acquire);
     Ok(())
 }

@@ -74,6 +74,11 @@ fn register(cx: &mut Cx, c: &Call) -> R {
         _ if taken => neg(EEXIST),
         None => neg(ENOSPC),
         Some(number) => {
+            let net = super::variable(cx, "init_net")?.unwrap_or(0);
+            let sk = super::netlink::own_socket(cx)?;
+            if off.net_genl_sock != NONE {
+                cx.w64(net + off.net_genl_sock, sk)?;
+            }
             cx.w32(family + off.genl_id, number)?;
             cx.net.generic.families.push((family, number, name));
             0

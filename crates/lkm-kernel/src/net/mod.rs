@@ -5,6 +5,7 @@ pub mod family;
 pub(crate) mod genetlink;
 pub(crate) mod link;
 pub mod netlink;
+pub(crate) mod nla;
 pub(crate) mod pernet;
 pub(crate) mod print;
 pub(crate) mod queue;

@@ -31,6 +31,8 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 const EMSGSIZE: i32 = 90;
+/// NETLINK_GENERIC.
+const GENERIC: u32 = 16;
 /// MAX_LINKS.
 const MAX_LINKS: u64 = 32;
 /// NETLINK_GENERIC and the like belong to the kernel itself.
@@ -99,6 +101,24 @@ fn kernel_create(cx: &mut Cx, c: &Call) -> R {
     };
     cx.net.netlink.units.insert(unit as u32, entry);
     cx.net.netlink.by_sock.insert(sk, unit as u32);
+    Ok(sk)
+}
+
+/// The socket of generic netlink, which has no unit of a module's: made with the first family.
+pub(super) fn own_socket(cx: &mut Cx) -> R {
+    let unit = GENERIC;
+    if let Some(entry) = cx.net.netlink.units.get(&unit) {
+        return Ok(entry.sk);
+    }
+    let sk = mm::kalloc(cx, cx.off.sock_size + 512)?;
+    let entry = Unit {
+        sk,
+        input: 0,
+        bind: 0,
+        module: 0,
+    };
+    cx.net.netlink.units.insert(unit, entry);
+    cx.net.netlink.by_sock.insert(sk, unit);
     Ok(sk)
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod bitwait;
 pub mod completion;
+pub(crate) mod eager;
 pub(crate) mod extra;
 mod hung;
 mod rows;
@@ -121,6 +122,8 @@ pub struct State {
     pub(crate) reused: crate::hash::Set<u64>,
     /// How many of them have not ended.
     live: usize,
+    /// How often others are still let run between the calls of init and exit; 0: never.
+    pub(crate) eager: u32,
     queue: VecDeque<Tid>,
     by_ts: Map<u64, Tid>,
     by_machine: Map<TaskId, Tid>,
