@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use lkm_trace::{Class, End, Phase, Site, TaskEnd, TaskKind};
 
+use crate::kinds::{Nature, nature};
 use crate::locks::{Held, Locks};
 
 mod read;
@@ -274,16 +275,15 @@ impl<'t> Ledger<'t> {
 
     /// The newest object that covers or covered an address, or has it as its key.
     pub fn object_at(&self, addr: u64) -> Option<&Object<'t>> {
-        self.objects
-            .iter()
-            .rev()
-            .find(|o| o.key == addr)
-            .or_else(|| {
-                self.objects
-                    .iter()
-                    .rev()
-                    .find(|o| o.key <= addr && addr - o.key < o.size.max(1))
-            })
+        // What is registered by the address of its memory is not that memory.
+        let memory = |o: &&Object<'_>| nature(o.kind) == Nature::Memory;
+        let at = || self.objects.iter().rev().filter(|o| o.key == addr);
+        at().find(memory).or_else(|| at().next()).or_else(|| {
+            self.objects
+                .iter()
+                .rev()
+                .find(|o| o.key <= addr && addr - o.key < o.size.max(1))
+        })
     }
 
     /// The first stub that the module's life called before a step.

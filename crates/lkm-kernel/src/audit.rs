@@ -33,9 +33,10 @@ pub fn arm(cx: &mut Cx, kind: &'static str, key: u64, function: u64, detail: &st
         site,
         running: false,
     };
-    // Re-armed from its own callback: where it was first armed from outside says more than a kernel frame.
+    // Re-armed from its own callback by a call that returns to the kernel: where it was first armed from outside says more than a kernel frame.
+    let outside = module::find_by_addr(cx, entry.site.pc).is_none();
     match cx.audit.armed.get_mut(&(key, kind)) {
-        Some(old) if entry.site.pc == 0 => {
+        Some(old) if outside => {
             old.function = function;
             old.running = false;
         }

@@ -34,6 +34,7 @@ pub(super) fn link(case: &mut Case<'_, '_>) {
     out_of_a_cache(case);
     in_registered_use(case);
     freed_wrongly(case);
+    active_in_freed(case);
     same_lock(case);
     later_generation(case);
     flatten(&mut case.drafts);
@@ -206,6 +207,33 @@ fn undone_wrongly(case: &mut Case<'_, '_>) {
                     .any(|h| self::stem(&h.function) == Some(stem))
         });
         case.drafts[i].root = left;
+    }
+}
+
+/// What still ran in memory that was freed runs on, and touches it: that it was freed is told.
+fn active_in_freed(case: &mut Case<'_, '_>) {
+    let freed: Vec<(usize, u64, usize)> = case
+        .drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, d)| {
+            d.rule == "use-after-free" && d.detail == "active-free" && d.root.is_none()
+        })
+        .map(|(root, d)| (root, d.key, d.step))
+        .collect();
+    for (root, key, step) in freed {
+        let size = case
+            .ledger
+            .object_at(key)
+            .map_or(1, |object| object.size.max(1));
+        for d in &mut case.drafts {
+            let inside = d.key >= key && d.key - key < size && d.step > step;
+            let later =
+                d.rule == "left-running" || d.rule == "use-after-free" && d.detail.is_empty();
+            if inside && later && d.root.is_none() {
+                d.root = Some(root);
+            }
+        }
     }
 }
 
