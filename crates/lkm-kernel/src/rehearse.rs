@@ -99,6 +99,7 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
         finish(cx, End::Budget, "too many task switches");
     } else {
         blocked(cx);
+        task_references(cx);
         finish(cx, End::Complete, "");
     }
 }
@@ -169,6 +170,40 @@ fn remove(cx: &mut Cx, name: &str) -> bool {
         }),
     );
     result == Some(0)
+}
+
+/// Tells of kernel threads that have ended and whose structure stays: somebody took a reference by
+/// get_task_struct, which is inlined and seen only by what it leaves.
+fn task_references(cx: &mut Cx) {
+    if cx.sched.reap != crate::mm::task_struct::Reap::Soon {
+        return;
+    }
+    for tid in 0..cx.sched.tasks.len() {
+        let task = &cx.sched.tasks[tid];
+        let kept = task.dead
+            && !task.oopsed
+            && task.kind == TaskKind::Kthread
+            && task.maker != 0
+            && sched::by_struct(cx, task.ts) == Some(tid as u32);
+        if !kept || cx.r32(task.ts + cx.off.task_usage).unwrap_or(0) == 0 {
+            continue;
+        }
+        let (key, detail, maker) = (task.ts, task.comm.clone(), task.maker);
+        let event = Event::Acquire {
+            kind: "task reference".into(),
+            key,
+            size: 0,
+            detail,
+            function: "get_task_struct".into(),
+            class: lkm_trace::Class::Behaves,
+            tid: tid as u32,
+            site: Site {
+                pc: maker,
+                stack: Vec::new(),
+            },
+        };
+        trace::emit(cx, event);
+    }
 }
 
 /// Tells which tasks wait for ever, if nothing else happens.

@@ -78,6 +78,14 @@ pub const NAMES: &[(&str, &str)] = &[
         "a spinlock is taken in interrupts, and elsewhere with these interrupts on; key is the lock",
     ),
     (
+        "list-deleted",
+        "a list entry was deleted that was deleted before",
+    ),
+    (
+        "list-corruption",
+        "the neighbours of a list entry do not point to it",
+    ),
+    (
         "no-release",
         "the last reference on an object without a release function was put",
     ),

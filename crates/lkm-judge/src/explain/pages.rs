@@ -42,6 +42,7 @@ pages!(
     "module-ref-underflow",
     "mutex-misuse",
     "irq-unsafe-lock",
+    "list-corruption",
     "no-release",
     "not-initialised",
     "oops",

@@ -70,6 +70,16 @@ const ROWS: &[Row] = &[
         "takes a lock that interrupts take as well",
     ),
     row(
+        "list-deleted",
+        "use-after-free",
+        "was given a list entry that was taken off its list before",
+    ),
+    row(
+        "list-corruption",
+        "list-corruption",
+        "found a list that does not hold together",
+    ),
+    row(
         "no-release",
         "no-release",
         "put the last reference on a device that has no release function",
@@ -163,7 +173,10 @@ fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
     draft.key = misuse.key;
     // A finer name is needed only where several misuses come under one rule.
     if ROWS.iter().filter(|r| r.rule == row.rule).count() > 1
-        || matches!(misuse.what, "redzone" | "active-free" | "irq-unsafe")
+        || matches!(
+            misuse.what,
+            "redzone" | "active-free" | "irq-unsafe" | "list-deleted"
+        )
     {
         draft.detail = misuse.what.to_owned();
     }

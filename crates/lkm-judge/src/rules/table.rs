@@ -184,6 +184,11 @@ pub const RULES: &[Rule] = &[
         fix: "take it with spin_lock_bh() (a timer or tasklet takes it) or spin_lock_irqsave() (an interrupt handler does) everywhere else",
     },
     Rule {
+        id: "list-corruption",
+        title: "the neighbours of a list entry do not point to it",
+        fix: "delete an entry before its memory is freed or it goes to another list, and guard the list with one lock",
+    },
+    Rule {
         id: "no-release",
         title: "a device without a release function went",
         fix: "give the device (or its type or class) a release function that frees what the device is in",

@@ -225,7 +225,17 @@ fn ip_compute_csum(cx: &mut Cx, c: &Call) -> R {
 
 /// A list is found damaged: the kernel prints what and warns, and the operation is not done.
 fn corrupted(cx: &mut Cx, text: &str, key: u64, function: &'static str) -> R {
-    trace::misuse(cx, "uninitialised", text, key, function);
+    // What the links are says what happened: never set, taken out before, put in before, or overwritten.
+    let what = if text.contains("NULL") {
+        "uninitialised"
+    } else if text.contains("LIST_POISON") {
+        "list-deleted"
+    } else if text.contains("double add") {
+        "duplicate"
+    } else {
+        "list-corruption"
+    };
+    trace::misuse(cx, what, text, key, function);
     crate::traps::warn(cx, &format!("{text}\n"), function)?;
     Ok(0)
 }
