@@ -2,6 +2,7 @@
 /* A static device without a release function. */
 //#Verdict: findings
 //#Expect: no-release exit
+//#May: no-release init
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0
 #include <linux/device.h>

@@ -2,6 +2,7 @@
 /* A network device is freed while the timer in its private part still runs. */
 //#Verdict: findings
 //#Expect: use-after-free "timer"
+//#May: left-running
 //#Real: unsafe
 #include <linux/etherdevice.h>
 #include <linux/module.h>

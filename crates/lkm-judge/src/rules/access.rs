@@ -85,6 +85,17 @@ fn concerns_us(case: &Case<'_, '_>, fault: &Fault<'_>) -> bool {
         .any(|l| ledger.lives[l].name == ledger.judged_name())
 }
 
+/// The faults that are not judged, by task and step.
+pub(super) fn excused(case: &Case<'_, '_>) -> Vec<(u32, usize)> {
+    let faults = case.ledger.faults.iter().take(MAX_FAULTS);
+    faults
+        .filter(|f| !f.is_labs_own() && f.fatal && f.kind != "warn" && concerns_us(case, f))
+        .filter(|f| cause(case, f).is_none_or(|c| c.rule == "wild-access"))
+        .filter(|f| follows_stub(case, f).is_some())
+        .map(|f| (f.at.tid, f.at.step))
+        .collect()
+}
+
 /// A function without a model that the faulting code has just been answered by: called by the same task in the
 /// same function, or in another module's code that is not the one judged.
 fn follows_stub<'t>(case: &Case<'_, 't>, fault: &Fault<'t>) -> Option<&'t str> {

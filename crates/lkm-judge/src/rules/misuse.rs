@@ -161,6 +161,13 @@ pub(super) fn check(case: &mut Case<'_, '_>) {
 
 /// Misuses of the judged module's code, or of nobody's while it is the one that acts.
 pub(super) fn ours(case: &Case<'_, '_>, misuse: &Misuse<'_>) -> bool {
+    let excused = case.excused.iter().any(|&(tid, step)| {
+        tid == misuse.at.tid && misuse.at.step >= step
+            || misuse.what.starts_with("kthread-stop") && misuse.key == u64::from(tid)
+    });
+    if excused {
+        return false;
+    }
     misuse
         .at
         .life

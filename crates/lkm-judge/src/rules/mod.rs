@@ -59,6 +59,8 @@ pub(crate) struct Case<'a, 't> {
     pub symbols: &'a dyn Symbols,
     pub drafts: Vec<Draft>,
     pub notes: Vec<String>,
+    /// Tasks that died of what a stub answered, and when: nothing they did from then on is judged.
+    pub excused: Vec<(u32, usize)>,
 }
 
 impl<'a, 't> Case<'a, 't> {
@@ -208,7 +210,9 @@ pub(crate) fn run(ledger: &Ledger<'_>, symbols: &dyn Symbols) -> (Vec<Finding>, 
         symbols,
         drafts: Vec::new(),
         notes: Vec::new(),
+        excused: Vec::new(),
     };
+    case.excused = access::excused(&case);
     misuse::check(&mut case);
     locks::check(&mut case);
     order::check(&mut case);

@@ -470,6 +470,9 @@ fn bus_find_device(cx: &mut Cx, c: &Call) -> R {
 }
 
 fn driver_for_each_device(cx: &mut Cx, c: &Call) -> R {
+    if c.a[0] == 0 {
+        return Ok(neg(EINVAL));
+    }
     let bus = cx.r64(c.a[0] + cx.off.driver_bus)?;
     let mut list = Vec::new();
     for dev in devices_on(cx, bus) {

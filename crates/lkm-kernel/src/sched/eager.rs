@@ -6,8 +6,10 @@ use crate::abi::{Call, R};
 use crate::{Cx, context, module, rcu};
 use lkm_trace::TaskKind;
 
-/// What lies further in the future is not waited for.
-const NEAR: u64 = 1_500_000_000;
+/// What lies further in the future is not waited for. When exit begins, a period has any phase; in init it has
+/// just begun, and only a slow machine gets so far.
+const NEAR_EXIT: u64 = 1_500_000_000;
+const NEAR_INIT: u64 = 10_000_000;
 
 /// Lets others run before a call of the kernel, if the caller is a module's code in a process and may be
 /// interrupted there.
@@ -20,15 +22,17 @@ pub(crate) fn breathe(cx: &mut Cx, c: &Call) -> R<()> {
     let quiet = !process
         || context::in_atomic(cx)
         || rcu::depth(cx) != 0
-        || module::find_by_addr(cx, c.ret).is_none()
         || cx.r32(ts + cx.off.task_state)? != RUNNING;
-    if quiet {
+    let Some(index) = module::find_by_addr(cx, c.ret).filter(|_| !quiet) else {
         return Ok(());
-    }
+    };
+    let at = cx.modules.list[index].addr;
+    let going = cx.r32(at + cx.off.module_state)? == module::GOING;
+    let near = if going { NEAR_EXIT } else { NEAR_INIT };
     cx.sched.eager -= 1;
     let now = cx.clock.now;
     match crate::time::next_event(cx) {
-        Some(when) if when <= now.saturating_add(NEAR) => {
+        Some(when) if when <= now.saturating_add(near) => {
             sleep(
                 cx,
                 UNINTERRUPTIBLE,
