@@ -148,6 +148,8 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
             cx.w64(at, map::PERCPU.start)?;
             Ok(Some(at))
         }
+        // Twice the CPUs, and at least this.
+        "percpu_counter_batch" => word(cx, 4, 32),
         "loops_per_jiffy" => word(cx, 8, 4_000_000),
         "hrtimer_resolution" => word(cx, 4, 1),
         "tsc_khz" | "cpu_khz" => word(cx, 4, 1_000_000),

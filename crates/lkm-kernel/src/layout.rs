@@ -177,7 +177,6 @@ offsets! {
         pdev_num_resources = "platform_device"."num_resources";
         pdev_resource = "platform_device"."resource";
         pdev_id_entry = "platform_device"."id_entry";
-        pdev_override = "platform_device"."driver_override";
         pdrv_probe = "platform_driver"."probe";
         pdrv_remove = "platform_driver"."remove";
         pdrv_driver = "platform_driver"."driver";
@@ -292,6 +291,12 @@ offsets! {
         subprocess_size = "subprocess_info";
     }
     optional {
+        task_policy = "task_struct"."policy";
+        task_prio = "task_struct"."prio";
+        task_static_prio = "task_struct"."static_prio";
+        task_normal_prio = "task_struct"."normal_prio";
+        task_rt_priority = "task_struct"."rt_priority";
+        pdev_override = "platform_device"."driver_override";
         fops_flags = "file_operations"."fop_flags";
         module_core_base = "module"."core_layout.base";
         module_core_size = "module"."core_layout.size";
@@ -420,6 +425,12 @@ offsets! {
         resource_flags = "resource"."flags" or 24;
         xarray_flags = "xarray"."xa_flags" or 4;
         xarray_head = "xarray"."xa_head" or 8;
+        mempool_min_nr = "mempool_s"."min_nr" or 4;
+        mempool_curr_nr = "mempool_s"."curr_nr" or 8;
+        mempool_elements = "mempool_s"."elements" or 16;
+        mempool_pool_data = "mempool_s"."pool_data" or 24;
+        mempool_alloc = "mempool_s"."alloc" or 32;
+        mempool_free = "mempool_s"."free" or 40;
         xa_node_shift = "xa_node"."shift" or 0;
         xa_node_offset = "xa_node"."offset" or 1;
         xa_node_count = "xa_node"."count" or 2;

@@ -331,6 +331,8 @@ pub fn coverage() -> String {
             lines.insert(name, (class, "\tnative".into()));
         }
     }
+    // What the models themselves hand out as callbacks is no export of any kernel.
+    lines.retain(|name, _| !name.starts_with("__lkm_"));
     let (mut behave, mut modelled, mut ledger) = (0, 0, 0);
     let mut out = String::new();
     for (name, (class, rest)) in &lines {

@@ -2,6 +2,7 @@
 //! whether it may sleep. Binding, trace, ledger, sleep check and the coverage list all come from here.
 
 pub(crate) mod conformed;
+mod devices;
 mod ledger;
 
 use crate::Cx;
@@ -206,6 +207,7 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
     // Where a name stands in several, the last counts: what is modelled comes behind the bare ledger.
     let mut all = vec![
         ledger::ROWS,
+        devices::ROWS,
         crate::printk::ROWS,
         crate::mm::slab::ROWS,
         crate::kthread::ROWS,
@@ -240,6 +242,8 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::fs::filesystems::ROWS,
         crate::fs::superblock::ROWS,
         crate::drivers::kobject::ROWS,
+        crate::drivers::KSET_ROWS,
+        crate::drivers::PLATFORM_RESOURCE_ROWS,
         crate::drivers::calls::ROWS,
         crate::drivers::class::ROWS,
         crate::drivers::bus::ROWS,

@@ -32,10 +32,14 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("bus_find_device", bus_find_device),
     behaves("driver_for_each_device", driver_for_each_device),
     behaves("driver_find", driver_find),
-    behaves("driver_create_file", driver_file),
-    behaves("driver_remove_file", driver_file),
-    behaves("bus_create_file", driver_file),
-    behaves("bus_remove_file", driver_file),
+    behaves("driver_create_file", driver_create_file)
+        .fails(Fails::Errno(ENOMEM))
+        .sleeps(),
+    behaves("driver_remove_file", driver_remove_file).sleeps(),
+    behaves("bus_create_file", bus_create_file)
+        .fails(Fails::Errno(ENOMEM))
+        .sleeps(),
+    behaves("bus_remove_file", bus_remove_file).sleeps(),
     behaves("bus_rescan_devices", bus_rescan_devices).sleeps(),
     behaves("driver_deferred_probe_check_state", deferred_state),
 ];
@@ -500,13 +504,44 @@ fn driver_find(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
-fn driver_file(cx: &mut Cx, c: &Call) -> R {
+/// The directory of a registered driver.
+fn driver_dir(cx: &mut Cx, driver: u64) -> R<usize> {
+    let bus = cx.r64(driver + cx.off.driver_bus)?;
+    let drivers = dir(cx, bus, "drivers")?;
+    let name = cx.r64(driver + cx.off.driver_name)?;
+    let name = cx.text(name)?;
+    sysfs::named_dir(cx, drivers, &name)
+}
+
+fn driver_create_file(cx: &mut Cx, c: &Call) -> R {
     if c.a[0] == 0 {
         return Ok(neg(EINVAL));
     }
-    // The attribute's name is read, as the kernel would.
-    let name = cx.r64(c.a[1])?;
-    cx.text(name)?;
+    let dir = driver_dir(cx, c.a[0])?;
+    Ok(sysfs::create_own(cx, dir, c.a[0], c.a[1], false)? as i64 as u64)
+}
+
+fn driver_remove_file(cx: &mut Cx, c: &Call) -> R {
+    if c.a[0] != 0 {
+        let dir = driver_dir(cx, c.a[0])?;
+        sysfs::remove_own(cx, dir, c.a[1])?;
+    }
+    Ok(0)
+}
+
+fn bus_create_file(cx: &mut Cx, c: &Call) -> R {
+    if c.a[0] == 0 {
+        return Ok(neg(EINVAL));
+    }
+    let dir = dir(cx, c.a[0], "")?;
+    Ok(sysfs::create_own(cx, dir, c.a[0], c.a[1], false)? as i64 as u64)
+}
+
+fn bus_remove_file(cx: &mut Cx, c: &Call) -> R {
+    if c.a[0] != 0 {
+        let dir = dir(cx, c.a[0], "")?;
+        sysfs::remove_own(cx, dir, c.a[1])?;
+    }
     Ok(0)
 }
 

@@ -32,8 +32,10 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("class_unregister", class_unregister)
         .releases("class", Key::Arg(0))
         .sleeps(),
-    behaves("class_create_file_ns", class_create_file),
-    behaves("class_remove_file_ns", class_remove_file),
+    behaves("class_create_file_ns", class_create_file)
+        .fails(Fails::Errno(ENOMEM))
+        .sleeps(),
+    behaves("class_remove_file_ns", class_remove_file).sleeps(),
     behaves("__lkm_class_free", class_free),
 ];
 
@@ -151,14 +153,18 @@ fn class_unregister(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
-fn class_create_file(_: &mut Cx, c: &Call) -> R {
-    if c.a[0] == 0 {
-        return Ok(neg(EINVAL));
+/// class_create_file_ns(class, attribute, ns).
+fn class_create_file(cx: &mut Cx, c: &Call) -> R {
+    match class_dir(cx, c.a[0])? {
+        Some(dir) => Ok(sysfs::create_own(cx, dir, c.a[0], c.a[1], true)? as i64 as u64),
+        None => Ok(neg(EINVAL)),
     }
-    Ok(0)
 }
 
-fn class_remove_file(_: &mut Cx, _: &Call) -> R {
+fn class_remove_file(cx: &mut Cx, c: &Call) -> R {
+    if let Some(dir) = class_dir(cx, c.a[0])? {
+        sysfs::remove_own(cx, dir, c.a[1])?;
+    }
     Ok(0)
 }
 

@@ -9,9 +9,13 @@ pub mod devres;
 pub mod foreign;
 pub mod input;
 pub mod kobject;
+mod kset;
 pub mod misc;
 pub mod platform;
+mod platform_resource;
 mod refcount;
 pub mod resource;
 
+pub(crate) use kset::ROWS as KSET_ROWS;
+pub(crate) use platform_resource::ROWS as PLATFORM_RESOURCE_ROWS;
 pub(crate) use refcount::ROWS as REFCOUNT_ROWS;

@@ -1,7 +1,7 @@
 //! The platform bus (drivers/base/platform.c): devices without a bus of their own, matched to drivers by name.
 
 use super::{bus, core, kobject};
-use crate::abi::{Call, R, errno::*, neg};
+use crate::abi::{Call, R, errno::*};
 use crate::table::{Fails, Key, Row, behaves};
 use crate::{Cx, layout, mm, trace};
 
@@ -50,13 +50,6 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("platform_add_devices", platform_add_devices).sleeps(),
     behaves("__platform_register_drivers", platform_register_drivers).sleeps(),
     behaves("platform_unregister_drivers", platform_unregister_drivers).sleeps(),
-    behaves("platform_get_resource", platform_get_resource),
-    behaves("platform_get_resource_byname", platform_get_resource_byname),
-    behaves("platform_get_mem_or_io", platform_get_mem_or_io),
-    behaves("platform_get_irq", platform_get_irq),
-    behaves("platform_get_irq_optional", platform_get_irq),
-    behaves("platform_get_irq_byname", platform_get_irq_byname),
-    behaves("platform_irq_count", platform_irq_count),
     behaves("__lkm_platform_match", platform_match),
     behaves("__lkm_platform_probe", platform_probe),
     behaves("__lkm_platform_remove", platform_remove),
@@ -65,13 +58,9 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 /// Most entries of an id table, resource array or driver list.
-const MAX: u64 = 1024;
+pub(super) const MAX: u64 = 1024;
 /// Bytes of struct platform_device_id: a name of 20, padding, a word.
 const ID_SIZE: u64 = 32;
-const IORESOURCE_IO: u64 = 0x100;
-const IORESOURCE_MEM: u64 = 0x200;
-const IORESOURCE_IRQ: u64 = 0x400;
-const TYPE_BITS: u64 = 0x1f00;
 
 /// The state of this file.
 #[derive(Default)]
@@ -464,82 +453,6 @@ fn platform_unregister_drivers(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
-/// The n-th resource of a type.
-fn resource(cx: &Cx, pdev: u64, kind: u64, mut index: u64, name: Option<&str>) -> R<u64> {
-    let off = cx.off;
-    let (first, count) = (
-        cx.r64(pdev + off.pdev_resource)?,
-        cx.r32(pdev + off.pdev_num_resources)?,
-    );
-    for n in 0..u64::from(count).min(MAX) {
-        let at = first + n * super::resource::SIZE;
-        if cx.r64(at + 24)? & TYPE_BITS != kind {
-            continue;
-        }
-        match name {
-            Some(wanted) => {
-                let label = cx.r64(at + 16)?;
-                if label != 0 && cx.text(label)? == wanted {
-                    return Ok(at);
-                }
-            }
-            None if index == 0 => return Ok(at),
-            None => index -= 1,
-        }
-    }
-    Ok(0)
-}
-
-/// The n-th resource of a type, for kernel code.
-pub(super) fn nth(cx: &mut Cx, c: &Call) -> R {
-    platform_get_resource(cx, c)
-}
-
-fn platform_get_resource(cx: &mut Cx, c: &Call) -> R {
-    resource(
-        cx,
-        c.a[0],
-        c.a[1] & 0xffff_ffff,
-        u64::from(c.a[2] as u32),
-        None,
-    )
-}
-
-fn platform_get_resource_byname(cx: &mut Cx, c: &Call) -> R {
-    let name = cx.text(c.a[2])?;
-    resource(cx, c.a[0], c.a[1] & 0xffff_ffff, 0, Some(&name))
-}
-
-fn platform_get_mem_or_io(cx: &mut Cx, c: &Call) -> R {
-    match resource(cx, c.a[0], IORESOURCE_MEM, c.a[1], None)? {
-        0 => resource(cx, c.a[0], IORESOURCE_IO, c.a[1], None),
-        at => Ok(at),
-    }
-}
-
-fn platform_get_irq(cx: &mut Cx, c: &Call) -> R {
-    match resource(cx, c.a[0], IORESOURCE_IRQ, u64::from(c.a[1] as u32), None)? {
-        0 => Ok(neg(ENXIO)),
-        at => Ok(cx.r64(at)?),
-    }
-}
-
-fn platform_get_irq_byname(cx: &mut Cx, c: &Call) -> R {
-    let name = cx.text(c.a[1])?;
-    match resource(cx, c.a[0], IORESOURCE_IRQ, 0, Some(&name))? {
-        0 => Ok(neg(ENXIO)),
-        at => Ok(cx.r64(at)?),
-    }
-}
-
-fn platform_irq_count(cx: &mut Cx, c: &Call) -> R {
-    let mut count = 0;
-    while count < MAX && resource(cx, c.a[0], IORESOURCE_IRQ, count, None)? != 0 {
-        count += 1;
-    }
-    Ok(count)
-}
-
 /// platform_match: an override, the id table, then the names.
 fn platform_match(cx: &mut Cx, c: &Call) -> R {
     let off = cx.off;
@@ -547,7 +460,11 @@ fn platform_match(cx: &mut Cx, c: &Call) -> R {
     let drv = c.a[1] - off.pdrv_driver;
     let driver_name = cx.r64(c.a[1] + off.driver_name)?;
     let driver_name = cx.text(driver_name)?;
-    let forced = cx.r64(pdev + off.pdev_override)?;
+    // Kept in struct device by later kernels, where only sysfs writes it.
+    let forced = match off.pdev_override {
+        crate::layout::NONE => 0,
+        member => cx.r64(pdev + member)?,
+    };
     if forced != 0 {
         return Ok(u64::from(cx.text(forced)? == driver_name));
     }

@@ -527,7 +527,7 @@ fn devm_ioremap_resource(cx: &mut Cx, c: &Call) -> R {
 fn devm_platform_ioremap_resource(cx: &mut Cx, c: &Call) -> R {
     let pdev = c.a[0];
     let call = Call::internal([pdev, IORESOURCE_MEM, c.a[1], 0, 0, 0]);
-    let res = super::platform::nth(cx, &call)?;
+    let res = super::platform_resource::nth(cx, &call)?;
     remap_resource(cx, pdev + cx.off.pdev_dev, res)
 }
 

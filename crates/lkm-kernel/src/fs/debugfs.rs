@@ -275,13 +275,26 @@ fn create_quiet(cx: &mut Cx, c: &Call) -> R {
     quiet(cx, &call, dentry)
 }
 
+/// Removes an entry and all below it, the deepest first. A loop and no recursion: how deep a tree is, a module decides.
 fn drop_entry(cx: &mut Cx, dentry: u64) -> R<()> {
+    let mut order = vec![dentry];
+    let mut next = 0;
+    while let Some(at) = order.get(next) {
+        if let Some(entry) = cx.debugfs.entries.get(at) {
+            order.extend(entry.children.values());
+        }
+        next += 1;
+    }
+    for dentry in order.into_iter().rev() {
+        drop_one(cx, dentry)?;
+    }
+    Ok(())
+}
+
+fn drop_one(cx: &mut Cx, dentry: u64) -> R<()> {
     let Some(entry) = cx.debugfs.entries.remove(&dentry) else {
         return Ok(());
     };
-    for child in entry.children.values() {
-        drop_entry(cx, *child)?;
-    }
     if let Some(above) = cx.debugfs.entries.get_mut(&entry.parent)
         && above.children.get(&entry.name) == Some(&dentry)
     {

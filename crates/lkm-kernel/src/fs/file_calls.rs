@@ -109,10 +109,52 @@ fn filp_close(cx: &mut Cx, c: &Call) -> R {
     Ok(files::close_file(cx, c.a[0])? as u64)
 }
 
+/// warn_unsupported: what has a method for user memory cannot be used from the kernel (Linux kernel commit 4d03e3cc5982
+/// ("fs: don't allow kernel reads and writes without iter ops"), in v5.10).
+fn unsupported(cx: &mut Cx, file: u64, write: bool) -> R<bool> {
+    let Some(open) = files::info(cx, file) else {
+        return Ok(false);
+    };
+    let (path, data) = (open.what.clone(), open.data);
+    let own = match open.backing {
+        files::Backing::Guest => {
+            let member = if write {
+                cx.off.fops_write
+            } else {
+                cx.off.fops_read
+            };
+            let fops = cx.r64(file + cx.off.file_f_op)?;
+            fops != 0 && cx.r64(fops + member)? != 0
+        }
+        files::Backing::Kernel(_) => {
+            path.starts_with("/proc/") && data != 0 && super::proc::has_own(cx, file, write)?
+        }
+    };
+    if own && !cx.profile.old_oops {
+        let below = path
+            .trim_start_matches('/')
+            .find('/')
+            .map_or(path.as_str(), |at| &path[at + 1..]);
+        let (pid, comm) = crate::sched::current(cx).map_or((0, String::new()), |tid| {
+            let task = &cx.sched.tasks[tid as usize];
+            (task.pid, task.comm.clone())
+        });
+        let what = if write { "write" } else { "read" };
+        let text =
+            format!("kernel {what} not supported for file {below} (pid: {pid} comm: {comm})\n");
+        crate::printk::log(cx, 4, &text);
+        return Ok(true);
+    }
+    Ok(false)
+}
+
 /// A read or write between kernel memory and a file, through user memory of the process: file operations
 /// take user addresses.
 fn kernel_rw(cx: &mut Cx, file: u64, buf: u64, len: u64, pos: u64, write: bool) -> R {
     let len = len.min(1 << 20);
+    if unsupported(cx, file, write)? {
+        return Ok(neg(EINVAL));
+    }
     let Some(user) = uaccess::map_pages(cx, len) else {
         return Ok(neg(ENOMEM));
     };

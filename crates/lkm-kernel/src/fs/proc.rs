@@ -439,6 +439,21 @@ fn live(cx: &Cx, file: u64) -> Option<What> {
     entry.open.contains(&file).then_some(entry.what)
 }
 
+/// Whether a file is read or written by a method of its maker's, which takes user memory only.
+pub(crate) fn has_own(cx: &Cx, file: u64, write: bool) -> R<bool> {
+    match live(cx, file) {
+        Some(What::Ops(ops)) => {
+            let member = if write {
+                cx.off.proc_write
+            } else {
+                cx.off.proc_read
+            };
+            Ok(cx.r64(ops + member)? != 0)
+        }
+        _ => Ok(false),
+    }
+}
+
 fn read(cx: &mut Cx, file: u64, buf: u64, len: u64) -> R<i64> {
     let pos = file + cx.off.file_f_pos;
     match live(cx, file) {

@@ -36,7 +36,7 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("seq_put_decimal_ull", seq_put_decimal_ull),
     behaves("seq_put_decimal_ll", seq_put_decimal_ll),
     behaves("seq_pad", seq_pad),
-    behaves("seq_escape_mem", seq_write),
+    behaves("seq_escape_mem", seq_escape_mem),
     behaves("seq_list_start", seq_list_start),
     behaves("seq_list_start_head", seq_list_start_head),
     behaves("seq_list_next", seq_list_next),
@@ -344,6 +344,18 @@ fn seq_write(cx: &mut Cx, c: &Call) -> R {
     let bytes = cx.bytes(c.a[1], c.a[2].min(LIMIT))?;
     append(cx, c.a[0], &bytes)?;
     Ok(if overflowed(cx, c.a[0])? { u64::MAX } else { 0 })
+}
+
+/// seq_escape_mem(m, src, len, flags, esc).
+fn seq_escape_mem(cx: &mut Cx, c: &Call) -> R {
+    let bytes = cx.bytes(c.a[1], c.a[2].min(LIMIT))?;
+    let only = match c.a[4] {
+        0 => Vec::new(),
+        at => cx.cstr(at, 256)?,
+    };
+    let text = crate::lib::escape::escape(&bytes, c.a[3] as u32, &only);
+    append(cx, c.a[0], &text)?;
+    Ok(0)
 }
 
 fn number(cx: &mut Cx, c: &Call, text: &str) -> R {

@@ -1,12 +1,16 @@
 //! sysfs (fs/sysfs, fs/kernfs): a tree of directories of kobjects with attribute files, binary files and links,
 //! reached by path. A directory takes everything in it along when it goes.
 
-use super::files::{self, Backing, KernelOps, NewFile, S_IFREG};
-use super::open::Found;
+mod attr;
+mod group;
+
+pub use attr::{kobj_sysfs_ops, ops_of};
+pub(crate) use attr::{open_path, variable};
+pub use group::{create_group, create_groups, remove_group, remove_groups};
+
 use crate::abi::{R, errno::*};
 use crate::drivers::kobject;
 use crate::hash::Map;
-use crate::mm::{self, uaccess};
 use crate::{Cx, printk, trace};
 use std::collections::BTreeMap;
 
@@ -15,8 +19,11 @@ use std::collections::BTreeMap;
 pub enum Kind {
     /// The directory of a kobject (0: the root), or of an attribute group.
     Dir(u64),
-    /// An attribute of a kobject: object, attribute.
+    /// An attribute of a kobject: object, attribute. Its type has the methods.
     File(u64, u64),
+    /// An attribute that has its methods itself (class_attribute, bus_attribute, driver_attribute): what they are
+    /// given first, the attribute, and whether they are given that, too.
+    Own(u64, u64, bool),
     /// A binary attribute of a kobject: object, attribute.
     Bin(u64, u64),
     /// A link to another node.
@@ -45,13 +52,6 @@ pub struct State {
     handles: Vec<u64>,
     ops: u64,
 }
-
-static ATTR: KernelOps = KernelOps {
-    read: Some(read),
-    write: Some(write),
-    ioctl: None,
-    release: None,
-};
 
 /// Bytes of an attribute's page.
 pub const PAGE: u64 = 4096;
@@ -220,14 +220,23 @@ pub fn remove_dir(cx: &mut Cx, kobj: u64) -> R<()> {
     Ok(())
 }
 
+/// Removes a node and all below it, the deepest first. A loop and no recursion: how deep a tree is, a module decides.
 fn remove(cx: &mut Cx, node: usize) {
     if node == 0 || !cx.sysfs.nodes[node].live {
         return;
     }
-    let children: Vec<usize> = cx.sysfs.nodes[node].children.values().copied().collect();
-    for child in children {
-        remove(cx, child);
+    let mut order = vec![node];
+    let mut next = 0;
+    while let Some(&at) = order.get(next) {
+        order.extend(cx.sysfs.nodes[at].children.values());
+        next += 1;
     }
+    for node in order.into_iter().rev() {
+        remove_one(cx, node);
+    }
+}
+
+fn remove_one(cx: &mut Cx, node: usize) {
     let entry = &mut cx.sysfs.nodes[node];
     entry.live = false;
     let (told, handle, parent) = (entry.told.take(), entry.handle, entry.parent);
@@ -299,6 +308,23 @@ pub fn create_file(cx: &mut Cx, kobj: u64, attr: u64, group: Option<&str>, tell:
     )
 }
 
+/// An attribute of a class, bus or driver in a directory: `object` is what its methods are given, `passed` whether
+/// they are given the attribute as well.
+pub fn create_own(cx: &mut Cx, dir: usize, object: u64, attr: u64, passed: bool) -> R<i32> {
+    let name_at = cx.r64(attr)?;
+    let name = cx.text(name_at)?;
+    let told = Some(("sysfs file", attr));
+    add(cx, dir, &name, Kind::Own(object, attr, passed), told)
+}
+
+/// Removes it.
+pub fn remove_own(cx: &mut Cx, dir: usize, attr: u64) -> R<()> {
+    let name_at = cx.r64(attr)?;
+    let name = cx.text(name_at)?;
+    remove_in(cx, dir, &name);
+    Ok(())
+}
+
 /// sysfs_create_bin_file.
 pub fn create_bin(cx: &mut Cx, kobj: u64, attr: u64, tell: bool) -> R<i32> {
     let Some(dir) = place(cx, kobj, None)? else {
@@ -366,201 +392,6 @@ pub fn is_empty(cx: &Cx, dir: usize) -> bool {
     cx.sysfs.nodes[dir].children.is_empty()
 }
 
-/// The attributes that an attribute_group lists: (attributes, binary attributes), visible ones only.
-fn group_attrs(cx: &mut Cx, kobj: u64, group: u64) -> R<(Vec<u64>, Vec<u64>)> {
-    // struct attribute_group: name, is_visible, is_bin_visible, attrs, bin_attrs (6.12 the same).
-    let [visible, bin_visible, attrs, bins] = [8, 16, 24, 32].map(|at| cx.r64(group + at));
-    let mut out = (Vec::new(), Vec::new());
-    for (list, check, to) in [
-        (attrs?, visible?, &mut out.0),
-        (bins?, bin_visible?, &mut out.1),
-    ] {
-        if list == 0 {
-            continue;
-        }
-        for index in 0..1024u64 {
-            let attr = cx.r64(list + index * 8)?;
-            if attr == 0 {
-                break;
-            }
-            if check != 0 && cx.call_guest(check, &[kobj, attr, index]) & 0xffff == 0 {
-                continue;
-            }
-            to.push(attr);
-        }
-    }
-    Ok(out)
-}
-
-/// sysfs_create_group. `tell` records the group.
-pub fn create_group(cx: &mut Cx, kobj: u64, group: u64, tell: bool) -> R<i32> {
-    let Some(dir) = dir_of(cx, kobj)? else {
-        crate::traps::warn(cx, "", "internal_create_group")?;
-        return Ok(-EINVAL);
-    };
-    let name_at = cx.r64(group)?;
-    if cx.r64(group + 24)? == 0 && cx.r64(group + 32)? == 0 {
-        let label = kobject::name(cx, kobj)?;
-        let name = if name_at == 0 {
-            String::new()
-        } else {
-            cx.text(name_at)?
-        };
-        crate::traps::warn(
-            cx,
-            &format!("sysfs: (bin_)attrs not set by subsystem for group: {label}/{name}\n"),
-            "internal_create_group",
-        )?;
-        return Ok(-EINVAL);
-    }
-    let group_name = if name_at == 0 {
-        None
-    } else {
-        let name = cx.text(name_at)?;
-        let error = add(cx, dir, &name, Kind::Dir(0), None)?;
-        if error != 0 {
-            return Ok(error);
-        }
-        Some(name)
-    };
-    let (attrs, bins) = group_attrs(cx, kobj, group)?;
-    let mut made: Vec<String> = Vec::new();
-    for (attr, bin) in attrs
-        .into_iter()
-        .map(|a| (a, false))
-        .chain(bins.into_iter().map(|a| (a, true)))
-    {
-        let Some(dir) = place(cx, kobj, group_name.as_deref())? else {
-            return Ok(-ENOENT);
-        };
-        let name_at = cx.r64(attr)?;
-        let name = cx.text(name_at)?;
-        let kind = if bin {
-            Kind::Bin(kobj, attr)
-        } else {
-            Kind::File(kobj, attr)
-        };
-        let error = add(cx, dir, &name, kind, None)?;
-        if error != 0 {
-            for name in made {
-                remove_name(cx, kobj, group_name.as_deref(), &name)?;
-            }
-            if let Some(name) = group_name {
-                remove_name(cx, kobj, None, &name)?;
-            }
-            return Ok(error);
-        }
-        made.push(name);
-    }
-    if tell {
-        let detail = format!(
-            "{}/{}",
-            path(cx, dir),
-            group_name.clone().unwrap_or_else(|| made.join(","))
-        );
-        // The entry that carries the group goes with the directory or with its first file.
-        let carrier = match (&group_name, made.first()) {
-            (Some(name), _) | (None, Some(name)) => cx.sysfs.nodes[dir].children.get(name).copied(),
-            _ => None,
-        };
-        if let Some(node) = carrier {
-            cx.sysfs.nodes[node].told = Some(("sysfs group", group));
-            trace::acquired(cx, "sysfs group", group, &detail);
-        }
-    }
-    Ok(0)
-}
-
-/// sysfs_remove_group.
-pub fn remove_group(cx: &mut Cx, kobj: u64, group: u64) -> R<()> {
-    let name_at = cx.r64(group)?;
-    if name_at != 0 {
-        let name = cx.text(name_at)?;
-        if !remove_name(cx, kobj, None, &name)? {
-            let label = kobject::name(cx, kobj)?;
-            crate::traps::warn(
-                cx,
-                &format!("sysfs group '{name}' not found for kobject '{label}'\n"),
-                "sysfs_remove_group",
-            )?;
-        }
-        return Ok(());
-    }
-    for list in [24, 32] {
-        let list = cx.r64(group + list)?;
-        if list == 0 {
-            continue;
-        }
-        for index in 0..1024u64 {
-            let attr = cx.r64(list + index * 8)?;
-            if attr == 0 {
-                break;
-            }
-            let name_at = cx.r64(attr)?;
-            let name = cx.text(name_at)?;
-            remove_name(cx, kobj, None, &name)?;
-        }
-    }
-    Ok(())
-}
-
-/// The groups of a NULL-terminated array; NULL is none.
-fn group_list(cx: &Cx, groups: u64) -> R<Vec<u64>> {
-    let mut out = Vec::new();
-    if groups != 0 {
-        for index in 0..256u64 {
-            match cx.r64(groups + index * 8)? {
-                0 => break,
-                group => out.push(group),
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// sysfs_create_groups.
-pub fn create_groups(cx: &mut Cx, kobj: u64, groups: u64, tell: bool) -> R<i32> {
-    let list = group_list(cx, groups)?;
-    for (index, &group) in list.iter().enumerate() {
-        let error = create_group(cx, kobj, group, tell)?;
-        if error != 0 {
-            for &group in list[..index].iter().rev() {
-                remove_group(cx, kobj, group)?;
-            }
-            return Ok(error);
-        }
-    }
-    Ok(0)
-}
-
-/// sysfs_remove_groups.
-pub fn remove_groups(cx: &mut Cx, kobj: u64, groups: u64) -> R<()> {
-    for group in group_list(cx, groups)? {
-        remove_group(cx, kobj, group)?;
-    }
-    Ok(())
-}
-
-/// `kobj_sysfs_ops`: show and store of struct kobj_attribute.
-pub fn kobj_sysfs_ops(cx: &mut Cx) -> R<u64> {
-    if cx.sysfs.ops == 0 {
-        cx.sysfs.ops = ops_of(cx, "__lkm_kobj_attr_show", "__lkm_kobj_attr_store")?;
-    }
-    Ok(cx.sysfs.ops)
-}
-
-/// A struct sysfs_ops of two kernel functions.
-pub fn ops_of(cx: &mut Cx, show: &'static str, store: &'static str) -> R<u64> {
-    let at = crate::data::alloc(cx, 16, 8)?;
-    let (show, store) = (
-        crate::symbols::address(cx, show),
-        crate::symbols::address(cx, store),
-    );
-    cx.w64(at, show)?;
-    cx.w64(at + 8, store)?;
-    Ok(at)
-}
-
 /// The node that a path below /sys names; links are followed.
 pub fn find(cx: &mut Cx, path: &str) -> Option<usize> {
     let mut at = root(cx);
@@ -582,134 +413,4 @@ pub fn names(cx: &mut Cx, path: &str) -> Option<Vec<String>> {
     let node = find(cx, path)?;
     let node = &cx.sysfs.nodes[node];
     matches!(node.kind, Kind::Dir(_)).then(|| node.children.keys().cloned().collect())
-}
-
-/// Opens an attribute by its path.
-pub(crate) fn open_path(cx: &mut Cx, path: &str, flags: u32) -> R<Found> {
-    let Some(below) = path.strip_prefix("/sys/") else {
-        return Ok(None);
-    };
-    let Some(node) = find(cx, below) else {
-        return Ok(None);
-    };
-    let attr = match cx.sysfs.nodes[node].kind {
-        Kind::File(_, attr) | Kind::Bin(_, attr) => attr,
-        _ => return Ok(Some(Err(i64::from(-EISDIR)))),
-    };
-    let mode = u32::from(cx.r16(attr + 8)?);
-    let new = NewFile {
-        what: path,
-        mode: S_IFREG | mode,
-        rdev: 0,
-        f_op: 0,
-        flags,
-        backing: Backing::Kernel(&ATTR),
-        data: node as u64,
-        inode: 0,
-    };
-    let file = files::new_file(cx, &new)?;
-    Ok(Some(Ok(file)))
-}
-
-/// The methods of an attribute, as (object, attribute, method address, binary).
-fn method(cx: &Cx, file: u64, store: bool) -> R<Result<(u64, u64, u64, bool), i64>> {
-    let node = files::info(cx, file).map_or(0, |o| o.data as usize);
-    let Some(node) = cx.sysfs.nodes.get(node).filter(|n| n.live) else {
-        return Ok(Err(i64::from(-ENODEV)));
-    };
-    match node.kind {
-        Kind::File(kobj, attr) => {
-            let ktype = cx.r64(kobj + cx.off.kobject_ktype)?;
-            let ops = if ktype == 0 {
-                0
-            } else {
-                cx.r64(ktype + cx.off.ktype_sysfs_ops)?
-            };
-            let method = if ops == 0 {
-                0
-            } else {
-                cx.r64(ops + if store { 8 } else { 0 })?
-            };
-            Ok(Ok((kobj, attr, method, false)))
-        }
-        Kind::Bin(kobj, attr) => {
-            // struct bin_attribute ends with read, write, mmap: 6.1 has them at 40, 48, 56.
-            let method = cx.r64(attr + if store { 48 } else { 40 })?;
-            Ok(Ok((kobj, attr, method, true)))
-        }
-        _ => Ok(Err(i64::from(-EISDIR))),
-    }
-}
-
-fn read(cx: &mut Cx, file: u64, buf: u64, len: u64) -> R<i64> {
-    let (kobj, attr, method, bin) = match method(cx, file, false)? {
-        Ok(found) => found,
-        Err(errno) => return Ok(errno),
-    };
-    if method == 0 {
-        return Ok(i64::from(-EIO));
-    }
-    let page = mm::kalloc(cx, PAGE)?;
-    let at = file + cx.off.file_f_pos;
-    let pos = cx.r64(at)?;
-    let answer = if bin {
-        let count = len.min(PAGE);
-        let got = cx.call_guest(method, &[file, kobj, attr, page, pos, count]) as i64;
-        if got > 0 {
-            let left = uaccess::to_user(cx, buf, page, (got as u64).min(count))?;
-            cx.w64(at, pos + got as u64 - left)?;
-        }
-        got
-    } else {
-        let mut got = cx.call_guest(method, &[kobj, attr, page]) as i64;
-        if got >= PAGE as i64 {
-            let name = crate::module::kallsyms::describe(cx, method);
-            printk::log(
-                cx,
-                4,
-                &format!("fill_read_buffer: {name} returned bad count\n"),
-            );
-            got = PAGE as i64 - 1;
-        }
-        if got < 0 {
-            got
-        } else {
-            let text = cx.bytes(page, got as u64)?;
-            super::open::read_bytes(cx, file, &text, buf, len)?
-        }
-    };
-    mm::kfree(cx, page);
-    Ok(answer)
-}
-
-fn write(cx: &mut Cx, file: u64, buf: u64, len: u64) -> R<i64> {
-    let (kobj, attr, method, bin) = match method(cx, file, true)? {
-        Ok(found) => found,
-        Err(errno) => return Ok(errno),
-    };
-    if method == 0 {
-        return Ok(i64::from(-EIO));
-    }
-    let count = len.min(PAGE - 1);
-    let Some(bytes) = uaccess::user_bytes(cx, buf, count)? else {
-        return Ok(i64::from(-EFAULT));
-    };
-    let page = mm::kalloc(cx, PAGE)?;
-    cx.write(page, &bytes)?;
-    let answer = if bin {
-        let pos = cx.r64(file + cx.off.file_f_pos)?;
-        cx.call_guest(method, &[file, kobj, attr, page, pos, count]) as i64
-    } else {
-        cx.call_guest(method, &[kobj, attr, page, count]) as i64
-    };
-    mm::kfree(cx, page);
-    Ok(answer)
-}
-
-/// `kobj_sysfs_ops` for modules.
-pub(crate) fn variable(cx: &mut Cx, name: &str) -> R<Option<u64>> {
-    if name == "kobj_sysfs_ops" {
-        return Ok(Some(kobj_sysfs_ops(cx)?));
-    }
-    Ok(None)
 }

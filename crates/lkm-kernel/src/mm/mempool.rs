@@ -82,7 +82,22 @@ fn fill(cx: &mut Cx, at: u64, least: i32, fns: [u64; 3]) -> R<bool> {
         reserve,
     };
     cx.mempool.pools.insert(at, pool);
+    cx.w64(at + cx.off.mempool_alloc, alloc)?;
+    cx.w64(at + cx.off.mempool_free, free)?;
+    cx.w64(at + cx.off.mempool_pool_data, data)?;
+    show(cx, at)?;
     Ok(true)
+}
+
+/// Keeps the words of a mempool_t that headers read (mempool_initialized, mempool_is_saturated) as they should be.
+fn show(cx: &Cx, at: u64) -> R<()> {
+    let Some(pool) = cx.mempool.pools.get(&at) else {
+        return Ok(());
+    };
+    cx.w32(at + cx.off.mempool_min_nr, pool.least as u32)?;
+    cx.w32(at + cx.off.mempool_curr_nr, pool.reserve.len() as u32)?;
+    // Only whether there is an array can be seen without a lock that nobody else takes.
+    Ok(cx.w64(at + cx.off.mempool_elements, at)?)
 }
 
 fn create(cx: &mut Cx, c: &Call) -> R {
@@ -120,6 +135,7 @@ fn destroy(cx: &mut Cx, c: &Call) -> R {
 
 fn exit(cx: &mut Cx, c: &Call) -> R {
     empty(cx, c.a[0]);
+    cx.w64(c.a[0] + cx.off.mempool_elements, 0)?;
     Ok(0)
 }
 
@@ -150,7 +166,10 @@ fn resize(cx: &mut Cx, c: &Call) -> R {
                     }
                 }
             },
-            _ => return Ok(0),
+            _ => {
+                show(cx, c.a[0])?;
+                return Ok(0);
+            }
         }
     }
 }
@@ -168,7 +187,9 @@ fn alloc(cx: &mut Cx, c: &Call) -> R {
         return Ok(got);
     }
     let pool = cx.mempool.pools.get_mut(&c.a[0]);
-    Ok(pool.and_then(|pool| pool.reserve.pop()).unwrap_or(0))
+    let kept = pool.and_then(|pool| pool.reserve.pop()).unwrap_or(0);
+    show(cx, c.a[0])?;
+    Ok(kept)
 }
 
 fn free(cx: &mut Cx, c: &Call) -> R {
@@ -182,6 +203,7 @@ fn free(cx: &mut Cx, c: &Call) -> R {
     };
     if pool.reserve.len() < pool.least {
         pool.reserve.push(element);
+        show(cx, at)?;
         return Ok(0);
     }
     let (free, data) = (pool.free, pool.data);

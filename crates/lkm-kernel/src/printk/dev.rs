@@ -239,7 +239,7 @@ pub(super) fn vlog(cx: &mut Cx, fmt: u64, args: u64) -> R {
     let text = format::vsnprintf(cx, fmt, &mut list, TEXT_MAX)?;
     list.store(cx, args)?;
     log_bytes(cx, &text);
-    Ok(text.len() as u64)
+    Ok(super::stored(&text))
 }
 
 #[cfg(test)]

@@ -119,7 +119,16 @@ fn printk(cx: &mut Cx, c: &Call) -> R {
     let mut args = c.va(1);
     let text = format::vsnprintf(cx, c.a[0], &mut args, LINE_MAX)?;
     log_bytes(cx, &text);
-    Ok(text.len() as u64)
+    Ok(stored(&text))
+}
+
+/// What the log stores of a text, in bytes: neither its level nor the newline at its end.
+pub(crate) fn stored(text: &[u8]) -> u64 {
+    let text = match text {
+        [1, b'0'..=b'7' | b'c', rest @ ..] => rest,
+        _ => text,
+    };
+    (text.len() - usize::from(text.ends_with(b"\n"))) as u64
 }
 
 fn vprintk(cx: &mut Cx, c: &Call) -> R {

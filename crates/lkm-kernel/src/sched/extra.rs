@@ -23,10 +23,10 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("__cpuhp_remove_state_cpuslocked", cpuhp_remove_state).sleeps(),
     behaves("__cpuhp_state_add_instance", nothing).sleeps(),
     behaves("__cpuhp_state_remove_instance", nothing).sleeps(),
-    behaves("set_user_nice", nothing),
-    behaves("sched_set_fifo", nothing),
-    behaves("sched_set_fifo_low", nothing),
-    behaves("sched_set_normal", nothing),
+    behaves("set_user_nice", set_user_nice),
+    behaves("sched_set_fifo", sched_set_fifo),
+    behaves("sched_set_fifo_low", sched_set_fifo_low),
+    behaves("sched_set_normal", sched_set_normal),
     behaves("sched_setscheduler", nothing),
     behaves("sched_setscheduler_nocheck", nothing),
     behaves("sched_setattr_nocheck", nothing),
@@ -56,6 +56,64 @@ pub(crate) const ROWS: &[Row] = &[
 
 fn nothing(_: &mut Cx, _: &Call) -> R {
     Ok(0)
+}
+
+/// DEFAULT_PRIO: nice 0.
+const DEFAULT_PRIO: i32 = 120;
+/// SCHED_NORMAL and SCHED_FIFO.
+const NORMAL: u32 = 0;
+const FIFO: u32 = 1;
+
+/// Policy and priorities of a task, as headers read them; they decide nothing on the lab's one CPU.
+pub(super) fn set_policy(cx: &Cx, ts: u64, policy: u32, nice: i32, realtime: u32) -> R<()> {
+    let off = cx.off;
+    let prio = match realtime {
+        0 => DEFAULT_PRIO + nice.clamp(-20, 19),
+        // MAX_RT_PRIO - 1: the higher the priority, the lower the number.
+        level => 99 - level as i32,
+    };
+    let fixed = (realtime == 0).then_some(prio as u32);
+    for (member, value) in [
+        (off.task_policy, Some(policy)),
+        (off.task_rt_priority, Some(realtime)),
+        (off.task_prio, Some(prio as u32)),
+        (off.task_normal_prio, Some(prio as u32)),
+        (off.task_static_prio, fixed),
+    ] {
+        if let (true, Some(value)) = (member != crate::layout::NONE, value) {
+            cx.w32(ts.wrapping_add(member), value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Nice values of a task that runs by them: of another nothing is changed but what it will have.
+fn set_user_nice(cx: &mut Cx, c: &Call) -> R {
+    let nice = c.int(1);
+    if (-20..=19).contains(&nice) {
+        set_policy(cx, c.a[0], NORMAL, nice, 0)?;
+    }
+    Ok(0)
+}
+
+fn sched_set_fifo(cx: &mut Cx, c: &Call) -> R {
+    set_policy(cx, c.a[0], FIFO, 0, 50)?;
+    Ok(0)
+}
+
+fn sched_set_fifo_low(cx: &mut Cx, c: &Call) -> R {
+    set_policy(cx, c.a[0], FIFO, 0, 1)?;
+    Ok(0)
+}
+
+fn sched_set_normal(cx: &mut Cx, c: &Call) -> R {
+    set_policy(cx, c.a[0], NORMAL, c.int(1), 0)?;
+    Ok(0)
+}
+
+/// A new task: SCHED_NORMAL, nice 0.
+pub(super) fn default_policy(cx: &Cx, ts: u64) -> R<()> {
+    set_policy(cx, ts, NORMAL, 0, 0)
 }
 
 fn one(_: &mut Cx, _: &Call) -> R {

@@ -220,6 +220,7 @@ pub fn new_task(
     cx.w32(ts + off.task_flags, kthread_flag)?;
     cx.w32(ts + off.task_usage, 1)?;
     write_comm(cx, ts, &comm)?;
+    extra::default_policy(cx, ts)?;
     let parent = current_tid(cx);
     cx.sched.tasks.push(Task {
         machine,

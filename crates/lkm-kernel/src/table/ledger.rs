@@ -9,10 +9,10 @@ use crate::Cx;
 use crate::abi::{Call, R, errno, neg};
 use crate::drivers::foreign;
 
-const RET: Key = Key::Ret;
-const A0: Key = Key::Arg(0);
-const A1: Key = Key::Arg(1);
-const A2: Key = Key::Arg(2);
+pub(super) const RET: Key = Key::Ret;
+pub(super) const A0: Key = Key::Arg(0);
+pub(super) const A1: Key = Key::Arg(1);
+pub(super) const A2: Key = Key::Arg(2);
 
 /// A bus driver's registration: some are given back by driver_unregister on the driver inside.
 const fn driver(name: &'static str, key: Key, when: When) -> Row {
@@ -329,241 +329,6 @@ pub(crate) const ROWS: &[Row] = &[
         When::Always,
     ),
     unregisters("mce_unregister_decode_chain", "decode chain", A0),
-    registers("hwmon_device_register", "hwmon device", RET, When::Pointer),
-    registers(
-        "hwmon_device_register_with_groups",
-        "hwmon device",
-        RET,
-        When::Pointer,
-    ),
-    registers(
-        "hwmon_device_register_with_info",
-        "hwmon device",
-        RET,
-        When::Pointer,
-    ),
-    unregisters("hwmon_device_unregister", "hwmon device", A0),
-    registers(
-        "thermal_zone_device_register",
-        "thermal zone",
-        RET,
-        When::Pointer,
-    ),
-    registers(
-        "thermal_zone_device_register_with_trips",
-        "thermal zone",
-        RET,
-        When::Pointer,
-    ),
-    unregisters("thermal_zone_device_unregister", "thermal zone", A0),
-    registers(
-        "thermal_cooling_device_register",
-        "cooling device",
-        RET,
-        When::Pointer,
-    ),
-    registers(
-        "thermal_of_cooling_device_register",
-        "cooling device",
-        RET,
-        When::Pointer,
-    ),
-    unregisters("thermal_cooling_device_unregister", "cooling device", A0),
-    registers("power_supply_register", "power supply", RET, When::Pointer),
-    registers(
-        "power_supply_register_no_ws",
-        "power supply",
-        RET,
-        When::Pointer,
-    ),
-    unregisters("power_supply_unregister", "power supply", A0),
-    registers("backlight_device_register", "backlight", RET, When::Pointer),
-    unregisters("backlight_device_unregister", "backlight", A0),
-    registers("nvmem_register", "nvmem", RET, When::Pointer),
-    unregisters("nvmem_unregister", "nvmem", A0),
-    registers("regulator_register", "regulator", RET, When::Pointer),
-    unregisters("regulator_unregister", "regulator", A0),
-    registers(
-        "reset_controller_register",
-        "reset controller",
-        A0,
-        When::Zero,
-    ),
-    unregisters("reset_controller_unregister", "reset controller", A0),
-    registers("mbox_controller_register", "mailbox", A0, When::Zero),
-    unregisters("mbox_controller_unregister", "mailbox", A0),
-    registers("pwmchip_add", "pwm chip", A0, When::Zero),
-    unregisters("pwmchip_remove", "pwm chip", A0),
-    registers("gpiochip_add_data_with_key", "gpio chip", A0, When::Zero),
-    unregisters("gpiochip_remove", "gpio chip", A0),
-    registers("gpiod_add_lookup_table", "gpio table", A0, When::Always),
-    unregisters("gpiod_remove_lookup_table", "gpio table", A0),
-    registers("pinctrl_register", "pin controller", RET, When::Pointer),
-    unregisters("pinctrl_unregister", "pin controller", A0),
-    registers("dma_async_device_register", "dma device", A0, When::Zero),
-    unregisters("dma_async_device_unregister", "dma device", A0),
-    registers("spi_register_controller", "spi controller", A0, When::Zero),
-    unregisters("spi_unregister_controller", "spi controller", A0),
-    registers("__serio_register_port", "serio port", A0, When::Always),
-    unregisters("serio_unregister_port", "serio port", A0),
-    registers(
-        "acpi_install_notify_handler",
-        "notify handler",
-        A2,
-        When::Zero,
-    ),
-    unregisters("acpi_remove_notify_handler", "notify handler", A2),
-    registers(
-        "acpi_install_address_space_handler",
-        "address space handler",
-        A2,
-        When::Zero,
-    ),
-    unregisters(
-        "acpi_remove_address_space_handler",
-        "address space handler",
-        A2,
-    ),
-    registers("acpi_register_lps0_dev", "lps0 device", A0, When::Zero),
-    unregisters("acpi_unregister_lps0_dev", "lps0 device", A0),
-    registers("register_acpi_bus_type", "acpi bus type", A0, When::Zero),
-    unregisters("unregister_acpi_bus_type", "acpi bus type", A0),
-    registers("register_kprobe", "kprobe", A0, When::Zero),
-    unregisters("unregister_kprobe", "kprobe", A0),
-    registers("register_kprobes", "kprobe", A0, When::Zero),
-    unregisters("unregister_kprobes", "kprobe", A0),
-    registers("register_kretprobe", "kretprobe", A0, When::Zero),
-    unregisters("unregister_kretprobe", "kretprobe", A0),
-    registers("register_kretprobes", "kretprobe", A0, When::Zero),
-    unregisters("unregister_kretprobes", "kretprobe", A0),
-    registers("register_ftrace_function", "ftrace ops", A0, When::Zero),
-    unregisters("unregister_ftrace_function", "ftrace ops", A0),
-    registers(
-        "tracepoint_probe_register",
-        "tracepoint probe",
-        A1,
-        When::Zero,
-    ),
-    registers(
-        "tracepoint_probe_register_prio",
-        "tracepoint probe",
-        A1,
-        When::Zero,
-    ),
-    unregisters("tracepoint_probe_unregister", "tracepoint probe", A1),
-    registers(
-        "register_tracepoint_module_notifier",
-        "tracepoint notifier",
-        A0,
-        When::Zero,
-    ),
-    unregisters(
-        "unregister_tracepoint_module_notifier",
-        "tracepoint notifier",
-        A0,
-    ),
-    registers("register_shrinker", "shrinker", A0, When::Zero),
-    unregisters("unregister_shrinker", "shrinker", A0),
-    registers("__register_binfmt", "binary format", A0, When::Always),
-    unregisters("unregister_binfmt", "binary format", A0),
-    registers("register_console", "console", A0, When::Always),
-    unregisters("unregister_console", "console", A0),
-    registers("register_framebuffer", "framebuffer", A0, When::Zero),
-    unregisters("unregister_framebuffer", "framebuffer", A0),
-    registers("fb_register_client", "framebuffer client", A0, When::Zero),
-    unregisters("fb_unregister_client", "framebuffer client", A0),
-    registers("register_syscore_ops", "syscore ops", A0, When::Always),
-    unregisters("unregister_syscore_ops", "syscore ops", A0),
-    registers("register_sysrq_key", "sysrq key", A1, When::Zero),
-    unregisters("unregister_sysrq_key", "sysrq key", A1),
-    registers("device_add_disk", "disk", A1, When::Zero),
-    unregisters("del_gendisk", "disk", A0),
-    registers("elv_register", "elevator", A0, When::Zero),
-    unregisters("elv_unregister", "elevator", A0),
-    registers(
-        "blkcg_policy_register",
-        "block cgroup policy",
-        A0,
-        When::Zero,
-    ),
-    unregisters("blkcg_policy_unregister", "block cgroup policy", A0),
-    registers("hwrng_register", "random source", A0, When::Zero),
-    unregisters("hwrng_unregister", "random source", A0),
-    registers("sock_diag_register", "sock diag", A0, When::Zero),
-    unregisters("sock_diag_unregister", "sock diag", A0),
-    registers("ptp_clock_register", "ptp clock", RET, When::Pointer),
-    unregisters("ptp_clock_unregister", "ptp clock", A0),
-    registers("pps_register_source", "pps source", RET, When::Pointer),
-    unregisters("pps_unregister_source", "pps source", A0),
-    registers("tpm_chip_register", "tpm chip", A0, When::Zero),
-    unregisters("tpm_chip_unregister", "tpm chip", A0),
-    registers("pstore_register", "pstore", A0, When::Zero),
-    unregisters("pstore_unregister", "pstore", A0),
-    registers("efivars_register", "efi variables", A0, When::Zero),
-    unregisters("efivars_unregister", "efi variables", A0),
-    registers("cn_add_callback", "connector callback", A0, When::Zero),
-    unregisters("cn_del_callback", "connector callback", A0),
-    registers("i8042_install_filter", "i8042 filter", A0, When::Zero),
-    unregisters("i8042_remove_filter", "i8042 filter", A0),
-    registers(
-        "vga_switcheroo_register_client",
-        "switcheroo client",
-        A0,
-        When::Zero,
-    ),
-    unregisters("vga_switcheroo_unregister_client", "switcheroo client", A0),
-    registers("nfs_ssc_register", "nfs copy", A0, When::Always),
-    unregisters("nfs_ssc_unregister", "nfs copy", A0),
-    registers("nfs42_ssc_register", "nfs copy", A0, When::Always),
-    registers("software_node_register", "software node", A0, When::Zero),
-    unregisters("software_node_unregister", "software node", A0),
-    registers(
-        "edac_pci_create_generic_ctl",
-        "edac pci",
-        RET,
-        When::Pointer,
-    ),
-    unregisters("edac_pci_release_generic_ctl", "edac pci", A0),
-    registers(
-        "wakeup_source_register",
-        "wakeup source",
-        RET,
-        When::Pointer,
-    ),
-    unregisters("wakeup_source_unregister", "wakeup source", A0),
-    registers("clkdev_create", "clock lookup", RET, When::Pointer),
-    registers("clkdev_hw_create", "clock lookup", RET, When::Pointer),
-    unregisters("clkdev_drop", "clock lookup", A0),
-    registers("component_add", "component", A0, When::Zero),
-    unregisters("component_del", "component", A0),
-    registers(
-        "component_master_add_with_match",
-        "component master",
-        A0,
-        When::Zero,
-    ),
-    unregisters("component_master_del", "component master", A0),
-    registers("iommu_device_register", "iommu device", A0, When::Zero),
-    unregisters("iommu_device_unregister", "iommu device", A0),
-    registers("alloc_memory_type", "memory tier", RET, When::Pointer),
-    unregisters("destroy_memory_type", "memory tier", A0),
-    registers("uart_add_one_port", "serial port", A1, When::Zero),
-    unregisters("uart_remove_one_port", "serial port", A1),
-    registers("pci_create_slot", "pci slot", RET, When::Pointer),
-    unregisters("pci_destroy_slot", "pci slot", A0),
-    registers("pci_request_regions", "pci regions", A0, When::Zero),
-    registers(
-        "pci_request_selected_regions",
-        "pci regions",
-        A0,
-        When::Zero,
-    ),
-    unregisters("pci_release_regions", "pci regions", A0),
-    unregisters("pci_release_selected_regions", "pci regions", A0),
-    registers("__pci_hp_register", "pci hotplug", A0, When::Zero),
-    unregisters("pci_hp_deregister", "pci hotplug", A0),
-    registers("devlink_register", "devlink", A0, When::Always),
-    unregisters("devlink_unregister", "devlink", A0),
 ];
 
 #[cfg(test)]
@@ -574,7 +339,7 @@ mod tests {
     #[test]
     fn every_row_names_an_export_once() {
         let mut seen = std::collections::BTreeSet::new();
-        for row in ROWS {
+        for row in ROWS.iter().chain(super::super::devices::ROWS) {
             assert!(
                 [Exports::V6_1, Exports::V6_12]
                     .iter()
@@ -588,10 +353,11 @@ mod tests {
 
     #[test]
     fn every_release_has_an_acquisition() {
-        for row in ROWS {
+        for row in ROWS.iter().chain(super::super::devices::ROWS) {
             if let Some((kind, _)) = row.releases {
                 assert!(
                     ROWS.iter()
+                        .chain(super::super::devices::ROWS)
                         .any(|r| r.acquires.is_some_and(|a| a.kind == kind)),
                     "{} gives back a {kind} that nothing takes",
                     row.name

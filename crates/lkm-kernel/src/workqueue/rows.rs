@@ -165,6 +165,8 @@ fn queue_rcu_work(cx: &mut Cx, c: &Call) -> R {
 fn flush_rcu_work(cx: &mut Cx, c: &Call) -> R {
     if is_pending(cx, c.a[0])? {
         crate::rcu::barrier(cx)?;
+        flush_work(cx, c.a[0], "flush_rcu_work")?;
+        return Ok(1);
     }
     Ok(u64::from(flush_work(cx, c.a[0], "flush_rcu_work")?))
 }
