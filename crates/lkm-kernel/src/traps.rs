@@ -375,9 +375,12 @@ fn alarm(cx: &mut Cx, trap: &mut Trap) {
         cx.traps.alarms = 0;
         return;
     }
-    cx.traps.alarms += 1;
+    let alarms = cx.traps.alarms + 1;
     spin(cx, 10_000_000);
-    if cx.traps.alarms > STUCK_ALARMS {
+    // What others called meanwhile says nothing of this task.
+    cx.traps.alarms = alarms;
+    cx.traps.calls_at_alarm = cx.traps.calls;
+    if alarms > STUCK_ALARMS {
         cx.traps.alarms = 0;
         stuck(cx, trap, "no kernel call for a long time");
     }
@@ -448,7 +451,10 @@ fn paused(cx: &mut Cx, trap: &mut Trap) {
         cx.traps.calls_at_alarm = cx.traps.calls;
         cx.traps.spins = 0;
     }
+    let spins = cx.traps.spins;
     spin(cx, 100_000);
+    cx.traps.spins = spins;
+    cx.traps.calls_at_alarm = cx.traps.calls;
     let tid = sched::current_tid(cx);
     cx.sched.tasks[tid as usize].spun += 100_000;
     if cx.traps.spins > 200_000 || cx.sched.tasks[tid as usize].spun > BUSY {

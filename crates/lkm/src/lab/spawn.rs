@@ -181,6 +181,9 @@ pub(super) fn result(cx: &Cx, process: &Process) -> (String, Vec<String>) {
         format!("signal {}", task.oops_signal)
     } else if task.signals & (1 << 9) != 0 {
         "signal 9".into()
+    } else if task.value < 0 && process.tool {
+        // No tool answers that: the watchdog took it off the CPU.
+        "signal 9".into()
     } else if process.tool {
         format!("exit {}", task.value)
     } else {
