@@ -108,6 +108,11 @@ impl Renaming {
             // Behind the mark of a level stands its digit.
             let skip = usize::from(at > 0 && bytes[at - 1] == 1);
             let word = String::from_utf8_lossy(&bytes[at + skip..at + len]).into_owned();
+            // A number, or the mark of one in front of a conversion.
+            if word.starts_with(|c: char| c.is_ascii_digit()) {
+                at += len;
+                continue;
+            }
             let new = self.change(&word);
             bytes[at + skip..at + len].copy_from_slice(new.as_bytes());
             at += len;
@@ -281,7 +286,9 @@ impl Renaming {
             _ => (!named, rest),
         };
         for word in rest {
-            let option = word.starts_with("flags=") || word.starts_with("--");
+            // A system call's own word, where the tool's would be a parameter.
+            let call = matches!(first, "delete_module" | "finit_module");
+            let option = call && word.starts_with("flags=") || word.starts_with("--");
             if keep || option {
                 out.push(word.to_owned());
                 continue;
@@ -362,11 +369,11 @@ mod tests {
     #[test]
     fn conversions_and_levels_stay() {
         let mut renaming = Renaming::default();
-        let mut text = *b"\x016vms: %d%% of %-8lu, %px %pS %s!";
+        let mut text = *b"\x016vms: %d%% of 0x%-8lu, %px %pS %s!";
         renaming.text(&mut text);
         assert_eq!(
             String::from_utf8_lossy(&text),
-            "\x016izf: %d%% bs %-8lu, %px %pS %s!"
+            "\x016izf: %d%% bs 0x%-8lu, %px %pS %s!"
         );
         assert_eq!(renaming.undo("izf bs fine"), "vms of fine");
     }

@@ -59,7 +59,8 @@ pub fn run(
     println!("soak: {minutes} minutes, seed {seed}");
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     let mut random = Random::new(seed);
-    let (mut sessions, mut commands, mut slowest) = (0usize, 0usize, Duration::ZERO);
+    let (mut sessions, mut commands) = (0usize, 0usize);
+    let mut slowest = (Duration::ZERO, String::new());
     while Instant::now() < until {
         sessions += 1;
         let mut session = Session::start(lkm, &modules)?;
@@ -73,7 +74,9 @@ pub fn run(
             };
             let began = Instant::now();
             let answer = session.ask(&line);
-            slowest = slowest.max(began.elapsed());
+            if began.elapsed() > slowest.0 {
+                slowest = (began.elapsed(), line.clone());
+            }
             commands += 1;
             match answer {
                 Ok(answer) => lines.learn(&answer),
@@ -104,7 +107,10 @@ pub fn run(
             );
         }
     }
-    println!("soak: {commands} commands in {sessions} sessions, the slowest took {slowest:.1?}");
+    println!(
+        "soak: {commands} commands in {sessions} sessions, the slowest took {:.1?}: {}",
+        slowest.0, slowest.1
+    );
     if commands == 0 {
         tally.add("commands", &["none was run".to_owned()]);
     } else {
