@@ -83,6 +83,21 @@ const NEEDS: &[Need] = &[
         there: || on_path("zstd"),
     },
     Need {
+        package: "mandoc",
+        what: "mandoc, to judge the manual pages",
+        there: || on_path("mandoc"),
+    },
+    Need {
+        package: "zsh",
+        what: "zsh, for its completion",
+        there: || on_path("zsh"),
+    },
+    Need {
+        package: "fish",
+        what: "fish, for its completion",
+        there: || on_path("fish"),
+    },
+    Need {
         package: "e2fsprogs",
         what: "mke2fs, for file systems in the guest",
         there: || anywhere("mke2fs"),

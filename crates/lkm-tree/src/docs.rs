@@ -69,17 +69,21 @@ fn roff(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// When the text of the manual pages was last gone through.
+pub const DATE: &str = "2026-11-21";
+
 /// The man page, section 8.
 pub fn man(tool: &Tool) -> String {
     let mut out = format!(
-        ".TH {} 8 \"\" \"lkm {}\" \"System administration\"\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n",
+        ".TH {} 8 {DATE} \"lkm {}\" \"System administration\"\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n",
         tool.name.to_uppercase(),
         env!("CARGO_PKG_VERSION"),
         tool.name,
         roff(tool.summary)
     );
-    for u in tool.usage {
-        let _ = writeln!(out, ".B {}\n{}\n.br", tool.name, roff(u));
+    for (i, u) in tool.usage.iter().enumerate() {
+        let break_ = if i > 0 { ".br\n" } else { "" };
+        let _ = writeln!(out, "{break_}.B {}\n{}", tool.name, roff(u));
     }
     for (heading, text) in tool.manual {
         if heading.is_empty() {
@@ -98,8 +102,8 @@ pub fn man(tool: &Tool) -> String {
     }
     out.push_str(
         ".SH EXIT STATUS\n0 when all went well, 1 otherwise.\n.SH SEE ALSO\n\
-         .BR insmod (8), .BR rmmod (8), .BR modprobe (8), .BR lsmod (8), .BR modinfo (8), \
-         .BR depmod (8), .BR modprobe.d (5), .BR depmod.d (5)\n",
+         .BR insmod (8),\n.BR rmmod (8),\n.BR modprobe (8),\n.BR lsmod (8),\n.BR modinfo (8),\n\
+         .BR depmod (8),\n.BR modprobe.d (5),\n.BR depmod.d (5)\n",
     );
     out
 }

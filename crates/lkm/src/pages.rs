@@ -62,13 +62,15 @@ fn roff(text: &str) -> String {
 pub(crate) fn man(name: &str, summary: &str, help: &str) -> String {
     let page = read(help);
     let mut out = format!(
-        ".TH LKM\\-{} 1 \"\" \"lkm {}\" \"User commands\"\n.SH NAME\nlkm\\-{name} \\- {}\n.SH SYNOPSIS\n",
+        ".TH LKM\\-{} 1 {} \"lkm {}\" \"User commands\"\n.SH NAME\nlkm\\-{name} \\- {}\n.SH SYNOPSIS\n",
         name.to_uppercase(),
+        lkm_tree::docs::DATE,
         env!("CARGO_PKG_VERSION"),
         roff(summary)
     );
-    for usage in &page.usage {
-        let _ = writeln!(out, "{}\n.br", roff(usage));
+    for (i, usage) in page.usage.iter().enumerate() {
+        let break_ = if i > 0 { ".br\n" } else { "" };
+        let _ = writeln!(out, "{break_}{}", roff(usage));
     }
     out.push_str(".SH DESCRIPTION\n");
     for (number, text) in page.paragraphs.iter().enumerate() {
