@@ -173,7 +173,13 @@ fn plan(found: &Why, options: &Options, report: &mut Unload) -> Result<Plan, Str
         ));
     }
     let drop_exit = target.state != 0 || target.permanent();
-    let leftovers = if drop_exit { leftovers } else { Vec::new() };
+    let leftovers = if drop_exit {
+        leftovers
+    } else {
+        // Its exit takes back what it registered, but not what others keep of it.
+        report.warnings.extend(kept_by_others(&leftovers));
+        Vec::new()
+    };
     Ok(Plan {
         facts,
         calls,
@@ -183,6 +189,23 @@ fn plan(found: &Why, options: &Options, report: &mut Unload) -> Result<Plan, Str
         target,
         live,
     })
+}
+
+/// Pointers from other modules' data, for a module whose exit will run.
+fn kept_by_others(leftovers: &[Loss]) -> Vec<String> {
+    leftovers
+        .iter()
+        .filter(|l| {
+            let place = l.object.split(" → ").next();
+            l.kind == "pointer" && place.is_some_and(|place| place.contains(" ["))
+        })
+        .map(|l| {
+            format!(
+                "{}: another module may have taken the reference and still use this: unload that one first",
+                l.object
+            )
+        })
+        .collect()
 }
 
 fn said(trouble: Trouble) -> String {
@@ -310,5 +333,28 @@ fn load(job: &Job, facts: &Facts) -> Result<(), String> {
         Err(libc::EFAULT) => Err("a clean-up call would get a bad pointer: none was made".into()),
         Err(libc::EPERM) => Err("not permitted (privilege, signatures or lockdown)".into()),
         Err(code) => Err(format!("the kernel does not take the rescue module: {}", io::Error::from_raw_os_error(code))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_other_modules_keep_is_warned_of() {
+        let pointer = |object: &str, kind: &str| Loss {
+            kind: kind.into(),
+            object: object.into(),
+            effect: String::new(),
+            fatal: true,
+        };
+        let all = [
+            pointer("misc_list → own_misc+0x18", "pointer"),
+            pointer("add [pin] → chain_base_add", "pointer"),
+            pointer("7 [x] → y", "irq"),
+        ];
+        let said = kept_by_others(&all);
+        assert_eq!(said.len(), 1);
+        assert!(said[0].starts_with("add [pin] → chain_base_add: another module"));
     }
 }
