@@ -19,6 +19,7 @@ mod parser;
 mod radix;
 pub(crate) mod random;
 mod rbtree;
+mod rhashtable;
 pub(crate) mod siphash;
 mod sort;
 pub(crate) mod string;
@@ -49,6 +50,7 @@ pub(crate) const ROWS: &[&[Row]] = &[
     idr::ROWS,
     radix::ROWS,
     llist::ROWS,
+    rhashtable::ROWS,
     cpumask::ROWS,
     chacha::ROWS,
     kfifo::ROWS,
