@@ -225,6 +225,8 @@ fn rehash(cx: &mut Cx, ht: u64, size: u32) -> R {
     let old = cx.r64(ht)?;
     let new = alloc(cx, size.clamp(MIN_SIZE, MAX_SIZE))?;
     let (size, random) = (cx.r32(new)?, cx.r32(new + off.rht_hash_rnd)?);
+    // The kernel holds the locks of buckets here: whoever inserted meanwhile would be lost in the old table.
+    crate::context::add(cx, 1);
     let mut moved = Vec::new();
     for index in 0..cx.r32(old)? {
         for head in chain(cx, old, index)? {
@@ -247,6 +249,7 @@ fn rehash(cx: &mut Cx, ht: u64, size: u32) -> R {
     }
     cx.w64(old + off.rht_future_tbl, new)?;
     cx.w64(ht, new)?;
+    crate::context::add(cx, -1);
     crate::rcu::after_grace_period(
         cx,
         Box::new(move |cx: &mut Cx| {
@@ -302,6 +305,14 @@ fn same(cx: &mut Cx, ht: u64, head: u64, key: u64) -> R<bool> {
 /// rhashtable_insert_slow(ht, key, obj): NULL, the object that has the key, or an error pointer.
 fn insert_slow(cx: &mut Cx, c: &Call) -> R {
     let [ht, key, obj, ..] = c.a;
+    // Under the lock of the bucket, as above.
+    crate::context::add(cx, 1);
+    let answer = insert(cx, ht, key, obj)?;
+    crate::context::add(cx, -1);
+    Ok(answer)
+}
+
+fn insert(cx: &mut Cx, ht: u64, key: u64, obj: u64) -> R {
     let off = cx.off;
     let rhlist = cx.r8(ht + off.rht_rhlist)? != 0;
     let mut tbl = cx.r64(ht)?;
@@ -471,7 +482,20 @@ fn find_next(cx: &mut Cx, iter: u64) -> R {
 }
 
 fn walk_next(cx: &mut Cx, c: &Call) -> R {
-    find_next(cx, c.a[0])
+    let iter = c.a[0];
+    let off = cx.off;
+    let p = cx.r64(iter + off.rht_iter_p)?;
+    let tbl = cx.r64(iter + off.rht_iter_walker + off.rht_walker_tbl)?;
+    if p != 0 && tbl != 0 {
+        // From where it stands: others may have removed what was before it.
+        let (ht, member) = (cx.r64(iter)?, cx.r64(iter + off.rht_iter_list)?);
+        let slot = cx.r32(iter + off.rht_iter_slot)?;
+        let all = members(cx, ht, tbl, slot)?;
+        if let Some(at) = all.iter().position(|&(_, m)| m == member) {
+            cx.w32(iter + off.rht_iter_skip, at as u32 + 1)?;
+        }
+    }
+    find_next(cx, iter)
 }
 
 fn walk_peek(cx: &mut Cx, c: &Call) -> R {
