@@ -31,6 +31,7 @@ const EXAMPLES: &[&str] = &[
     "asks-itself",
     "mutexes",
     "kstop",
+    "bench-cycle",
 ];
 
 /// The task.

@@ -169,6 +169,8 @@ pub struct Report {
     pub module: String,
     /// Whose kernel's rules were followed.
     pub profile: String,
+    /// Whose structure layouts were used; empty where it was not told.
+    pub layouts: String,
     /// What follows from the findings.
     pub verdict: Verdict,
     /// Why the verdict is not a plain one: what was stubbed, what cut the run short, why it was refused.
@@ -198,6 +200,7 @@ impl Report {
             schema: SCHEMA,
             module: module.to_owned(),
             profile: profile.to_owned(),
+            layouts: String::new(),
             verdict: Verdict::Refused,
             reasons: vec![reason.to_owned()],
             runs: 0,

@@ -28,6 +28,8 @@ pub struct About {
     pub module: String,
     /// The profile; empty: the trace's own word.
     pub profile: String,
+    /// Whose structure layouts were used.
+    pub layouts: String,
     /// How many runs this one stands for; 0 counts as one.
     pub runs: u64,
     /// What repeats this run.
@@ -43,6 +45,7 @@ pub fn judge(trace: &Trace, symbols: &dyn Symbols, about: &About) -> Report {
     for finding in &mut findings {
         finding.replay.clone_from(&about.replay);
     }
+    notes.extend(trace.events.iter().find_map(restored));
     notes.sort();
     notes.dedup();
     notes.truncate(MAX_NAMES);
@@ -66,6 +69,7 @@ pub fn judge(trace: &Trace, symbols: &dyn Symbols, about: &About) -> Report {
         } else {
             about.profile.clone()
         },
+        layouts: about.layouts.clone(),
         verdict: verdict(&findings, &reasons),
         reasons,
         runs: about.runs.max(1),
@@ -125,6 +129,16 @@ fn outcome(ledger: &Ledger<'_>) -> Outcome {
         load: life.load,
         init,
         exit: life.exit.unwrap_or("not-run").to_owned(),
+    }
+}
+
+/// What a run of many cycles says of them.
+fn restored(event: &Event) -> Option<String> {
+    match event {
+        Event::Restored { times } => Some(format!(
+            "{times} cycles ended with nothing left, and the memory was restored"
+        )),
+        _ => None,
     }
 }
 

@@ -81,6 +81,11 @@ pub fn disarm(cx: &mut Cx, kind: &'static str, key: u64) {
     cx.audit.armed.remove(&(key, kind));
 }
 
+/// How much is armed.
+pub(crate) fn armed(cx: &Cx) -> usize {
+    cx.audit.armed.len()
+}
+
 /// A module's memory is about to go: tells everything that still points into it.
 pub(crate) fn after_unload(cx: &mut Cx, index: usize) -> R<()> {
     let inside = |cx: &Cx, addr: u64| module::find_by_addr(cx, addr) == Some(index);

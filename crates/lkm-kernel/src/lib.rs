@@ -32,6 +32,7 @@ pub mod printk;
 pub mod profile;
 mod rcu;
 pub mod rehearse;
+mod restore;
 pub mod sched;
 mod stub;
 mod swnode;

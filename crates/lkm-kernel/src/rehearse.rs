@@ -2,7 +2,7 @@
 
 use crate::abi::R;
 use crate::module::{delete, load};
-use crate::{Cx, boot, sched, trace};
+use crate::{Cx, boot, restore, sched, trace};
 use lkm_machine::choice::{self, Choices};
 use lkm_machine::fork::Record;
 use lkm_trace::{End, Event, Site, TaskKind};
@@ -73,6 +73,9 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
     for input in &plan.with {
         insert(cx, input);
     }
+    let mut restored = 0;
+    // A second load lives beside what the first left. With more, each starts from the same memory.
+    let mark = (plan.cycles > 2).then(|| restore::mark(cx));
     for cycle in 0..plan.cycles.max(1) {
         // The second time accesses in front of an object fault as those behind it do the first time.
         crate::mm::guard::place_at_start(cx, cycle % 2 == 1);
@@ -87,6 +90,12 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
         }
         let until = cx.clock.now + USE;
         sched::run_until(cx, until, |_| false);
+        if let Some(mark) = &mark {
+            restored += u64::from(restore::restore(cx, mark));
+        }
+    }
+    if mark.is_some() {
+        trace::emit(cx, Event::Restored { times: restored });
     }
     for input in plan.with.iter().rev() {
         remove(cx, &input.name);

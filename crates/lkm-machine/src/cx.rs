@@ -337,6 +337,16 @@ impl<S: World> Cx<S> {
         }
     }
 
+    /// Keeps guest pages whose access will change often a mapping of their own.
+    pub fn set_apart(&mut self, region: Region, addr: u64, len: u64) {
+        assert!(
+            addr.is_multiple_of(map::PAGE) && addr >= region.start && addr + len <= region.end()
+        );
+        if len != 0 {
+            sys::set_apart(addr, len);
+        }
+    }
+
     /// Reads a byte.
     #[inline]
     pub fn r8(&self, addr: u64) -> Result<u8, Fault> {

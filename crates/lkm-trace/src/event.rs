@@ -223,6 +223,8 @@ events! {
     31 Point { /** Number of the question. */ number: u64, function: String, failed: bool, tid: u32, site: Site }
     /// How many choices the run made, and how many of them were between tasks; at the end.
     32 Asked { asked: u64, switches: u64 }
+    /// How many of the cycles of a run of many were found empty by the audit, and the machine's memory restored.
+    33 Restored { times: u64 }
     /// A variable of the kernel's was bound that nobody initialises here: it reads as zeros.
     30 Data { name: String, address: u64, size: u64 }
     /// request_module was called, and what came of it.

@@ -39,6 +39,7 @@ const EXAMPLES: &[Example] = &[
     embedded!("asks-itself"),
     embedded!("mutexes"),
     embedded!("kstop"),
+    embedded!("bench-cycle"),
 ];
 
 /// All of them: names and bytes.

@@ -1,14 +1,16 @@
 //! `lkm rehearse`: options, and the three ways to run: one file, a name of a tree, a whole tree.
 
 mod all;
+pub(crate) mod layouts;
 mod replay;
 pub(crate) mod run;
 mod sweep;
 
 use crate::out::out;
 use crate::tree::Tree;
-use lkm_judge::Verdict;
+use lkm_judge::picture::Picture;
 use lkm_judge::report::sarif::Sarif;
+use lkm_judge::{Report, Verdict};
 use lkm_kernel::profile::Profile;
 use lkm_kernel::rehearse::{Answers, Input, Plan};
 use lkm_object::module::ModuleFile;
@@ -30,6 +32,9 @@ Takes a module through load, init, use, exit and unload in the lab, and says wha
   -k, --kernel KVER   the tree's kernel release
   --all               every module of the tree, one JSON object per line, then a summary
   --example NAME      a module that is built into this program (--example list names them)
+  --vmlinux IMAGE     the kernel is this one (vmlinux, vmlinuz, or BTF): its layouts, release and symbol versions
+                      (default: layouts of the stock kernel, of a matching image, or of the debug information)
+  --symvers FILE      check symbol versions with this Module.symvers
   --profile NAME      rules of kernel 2.6.32, 3.0, 4.1, 4.4, 6.1 or 6.12
                       (default: the newest that is not newer than the module)
   --no-faults         do not make the calls that can fail fail, each once
@@ -68,6 +73,8 @@ pub(crate) struct Options {
     schedules: Option<u32>,
     once: bool,
     replay: Option<String>,
+    vmlinux: Option<PathBuf>,
+    symvers: Option<PathBuf>,
 }
 
 impl Options {
@@ -132,6 +139,8 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
             Long("schedules") => {
                 options.schedules = Some(parser.value().map_err(fail)?.parse().map_err(fail)?)
             }
+            Long("vmlinux") => options.vmlinux = Some(parser.value().map_err(fail)?.into()),
+            Long("symvers") => options.symvers = Some(parser.value().map_err(fail)?.into()),
             Long("replay") => {
                 options.replay = Some(parser.value().map_err(fail)?.string().map_err(fail)?)
             }
@@ -227,26 +236,74 @@ fn rehearse(options: &Options) -> Result<ExitCode, String> {
         .kernel
         .clone()
         .unwrap_or_else(|| run::release_of(&plan.module.image));
-    let mut lab = Lab::new(profile, &release)?;
+    let image = options.vmlinux.as_deref();
+    let chosen = layouts::choose(&plan.module.image, &release, profile.name, image);
+    let mut lab = match chosen {
+        Err(why) if image.is_some() => return Err(why),
+        Err(why) => {
+            let report = Report::refused(&plan.module.name, profile.name, &why);
+            return show(options, &report, Picture::default);
+        }
+        Ok(layouts) => lab(profile, &release, layouts, &plan, options)?,
+    };
     let (report, ran) = match &options.replay {
         Some(token) => sweep::again(&mut lab, &plan, token, options.dmesg)?,
         None => sweep::sweep(&mut lab, &plan, options.sweep(), options.dmesg)?,
     };
+    show(options, &report, || {
+        ran.map(|ran| lab.picture(&plan, &ran)).unwrap_or_default()
+    })
+}
+
+/// A lab on these layouts. An image that was asked for is the kernel: its release and versions count.
+fn lab(
+    profile: Profile,
+    release: &str,
+    layouts: layouts::Layouts,
+    plan: &Plan,
+    options: &Options,
+) -> Result<Lab, String> {
+    let image = layouts.release.clone();
+    let crcs = options
+        .symvers
+        .as_deref()
+        .map(layouts::read_symvers)
+        .transpose()?;
+    let release = image.as_deref().unwrap_or(release);
+    Lab::on(profile, release, layouts, |o| {
+        if let Some(image) = &image {
+            let theirs = ModuleFile::parse(&plan.module.image).map(|m| m.vermagic.to_owned());
+            // The flags behind the release are those of its configuration, which the module is taken to share.
+            let flags = theirs.unwrap_or_default();
+            let flags = flags.split_once(' ').map_or("", |(_, flags)| flags);
+            o.vermagic = Some(format!("{image} {flags}"));
+        }
+        if crcs.is_some() {
+            o.crcs = crcs;
+        }
+    })
+}
+
+/// Prints and saves a report; its verdict is the exit status.
+fn show(
+    options: &Options,
+    report: &Report,
+    picture: impl FnOnce() -> Picture,
+) -> Result<ExitCode, String> {
     if let Some(path) = &options.html {
-        let picture = ran.map(|ran| lab.picture(&plan, &ran)).unwrap_or_default();
-        save(path, &lkm_judge::report::html::html(&report, &picture))?;
+        save(path, &lkm_judge::report::html::html(report, &picture()))?;
     }
     if let Some(path) = &options.sarif {
         let mut log = Sarif::new();
-        let value = serde_json::to_value(&report).map_err(|e| e.to_string())?;
+        let value = serde_json::to_value(report).map_err(|e| e.to_string())?;
         log.add(&value, options.file.as_deref().and_then(Path::to_str));
         save(path, &log.finish())?;
     }
     if options.json {
-        out!("{}\n", lkm_judge::report::json::pretty(&report));
+        out!("{}\n", lkm_judge::report::json::pretty(report));
     } else {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        out!("{}", lkm_judge::report::text::text(&report, colour));
+        out!("{}", lkm_judge::report::text::text(report, colour));
     }
     Ok(ExitCode::from(match report.verdict {
         Verdict::Clean => 0,

@@ -197,6 +197,9 @@ fn worth(out: &mut String, report: &Report, paint: &Paint) {
         calls.stubbed,
         calls.unknown
     );
+    if !report.layouts.is_empty() {
+        let _ = writeln!(out, "  layouts: {}", plain(&report.layouts));
+    }
     for reason in &report.reasons {
         let _ = writeln!(out, "  {}", paint.yellow(&plain(reason)));
     }

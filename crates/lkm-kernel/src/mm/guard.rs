@@ -34,6 +34,12 @@ pub struct State {
     slots: u64,
     /// Objects lie at the start of their pages instead of their end: what is before them faults then.
     at_start: bool,
+    /// Blocks made since the mark, oldest first; None where no mark is set.
+    since: Option<Vec<u64>>,
+    /// Slots that were used before: without access, and with old contents.
+    used_before: crate::hash::Set<u64>,
+    /// Slots that are mappings of their own.
+    apart: crate::hash::Set<u64>,
 }
 
 /// Where in their pages objects lie from now on: with the guard in front of them, or behind.
@@ -61,8 +67,14 @@ pub fn alloc(cx: &mut Cx, size: u64, align: u64, zero: bool) -> Option<u64> {
         && npages <= 16
         && (cx.guard.slots < MAX_SLOTS
             || cx.guard.free.get(&npages).is_some_and(|f| !f.is_empty()));
+    let mut stale = !guarded;
     let (base, addr) = if guarded {
         let base = slot(cx, npages)?;
+        if cx.guard.used_before.remove(&base) {
+            cx.protect(map::SLOTS, base, npages * map::PAGE, Prot::ReadWrite)
+                .ok()?;
+            stale = true;
+        }
         let addr = if cx.guard.at_start {
             base
         } else {
@@ -86,9 +98,17 @@ pub fn alloc(cx: &mut Cx, size: u64, align: u64, zero: bool) -> Option<u64> {
         guarded,
     };
     cx.guard.blocks.insert(addr, block);
+    if let Some(since) = &mut cx.guard.since {
+        since.push(addr);
+    }
     if !zero {
-        let _ = cx.fill(addr, 0x5a, size.min(256));
-    } else if !guarded {
+        let some = if guarded && stale {
+            size
+        } else {
+            size.min(256)
+        };
+        let _ = cx.fill(addr, 0x5a, some);
+    } else if stale {
         let _ = cx.fill(addr, 0, size);
     }
     // Bytes between the object's end and its guard, and some before it, must stay as they are.
@@ -132,6 +152,33 @@ fn slot(cx: &mut Cx, npages: u64) -> Option<u64> {
     free.pop()
 }
 
+/// Pages of a freed object that keep their contents where a mark is set.
+const KEPT: u64 = 4;
+
+/// From here on it is noted what is made, for [`recycle`].
+pub(crate) fn mark(cx: &mut Cx) {
+    cx.guard.since = Some(Vec::new());
+}
+
+/// What was made since the mark and freed again is forgotten: its slots are used again, in the same order.
+pub(crate) fn recycle(cx: &mut Cx) {
+    let since = cx.guard.since.replace(Vec::new()).unwrap_or_default();
+    for addr in since.into_iter().rev() {
+        let Some(block) = cx.guard.blocks.get(&addr).copied() else {
+            continue;
+        };
+        if block.freed && block.guarded {
+            cx.guard.blocks.remove(&addr);
+            let (base, npages) = block.pages;
+            cx.guard.used_before.insert(base);
+            if cx.guard.apart.insert(base) {
+                cx.set_apart(map::SLOTS, base, npages * map::PAGE);
+            }
+            cx.guard.free.entry(npages).or_default().push(base);
+        }
+    }
+}
+
 /// Whether the bytes around an object are as they were left; the first that is not.
 pub fn damaged(cx: &Cx, block: &Block) -> Option<u64> {
     let front = (block.addr - block.pages.0).min(RED);
@@ -159,7 +206,10 @@ pub fn free(cx: &mut Cx, addr: u64) {
             block.pages.1 * map::PAGE,
             Prot::None,
         );
-        cx.discard(map::SLOTS, block.pages.0, block.pages.1 * map::PAGE);
+        // A few pages may wait for the next cycle with what is in them; more are given back.
+        if cx.guard.since.is_none() || block.pages.1 > KEPT {
+            cx.discard(map::SLOTS, block.pages.0, block.pages.1 * map::PAGE);
+        }
     } else {
         let _ = cx.fill(block.addr, 0x6b, block.size);
     }

@@ -93,6 +93,11 @@ pub struct State {
     live: Map<u64, u64>,
 }
 
+/// How many objects are live.
+pub(crate) fn live(cx: &Cx) -> usize {
+    cx.slab.live.len()
+}
+
 /// Allocates; the caller's row records it.
 pub fn alloc(cx: &mut Cx, size: u64, gfp: u64) -> R {
     if size == 0 {

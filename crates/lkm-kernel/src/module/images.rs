@@ -228,8 +228,12 @@ pub(super) fn write_images(cx: &mut Cx, index: usize, mut images: Images) -> R<(
     let (core, init, percpu) = (m.core_base, m.init_base, m.percpu);
     // The list links are in struct module already; they are written again by finish_struct.
     let links = cx.bytes(m.addr + cx.off.module_list, 16)?;
-    cx.write(core, &images.buffers[0])?;
-    cx.write(init, &images.buffers[1])?;
+    for (base, buffer) in [(core, &images.buffers[0]), (init, &images.buffers[1])] {
+        cx.write(base, buffer)?;
+        let size = buffer.len() as u64;
+        // The rest of the last page may have been another image's.
+        cx.fill(base + size, 0, size.next_multiple_of(map::PAGE) - size)?;
+    }
     if percpu.1 != 0 {
         cx.write(map::PERCPU.start + percpu.0, &images.buffers[2])?;
     }

@@ -95,6 +95,8 @@ pub struct Module {
     pub init_size: u64,
     /// Where the init image was, after it has been freed.
     pub freed_init: (u64, u64),
+    /// Whether it was taken away already.
+    init_unmapped: bool,
     /// Symbols sorted by address.
     pub syms: Vec<kallsyms::Sym>,
     /// Unwind tables.
@@ -143,6 +145,8 @@ pub struct State {
     pub head: u64,
     /// Next free address in the module area.
     pub next_addr: u64,
+    /// Small images keep their contents when they are unmapped: their addresses are used again.
+    pub(crate) keep: bool,
     /// kernel.modules_disabled.
     pub disabled: bool,
     /// Loads and unloads tell their steps.
@@ -410,6 +414,19 @@ fn unlink(cx: &mut Cx, module: usize) -> R<()> {
     Ok(())
 }
 
+/// Forgets the modules from index `from` on, all of which have gone; their addresses from `next` on are used again.
+pub(crate) fn forget(cx: &mut Cx, from: usize, next: u64) {
+    cx.modules.list.truncate(from);
+    cx.modules.next_addr = next;
+    cx.modules.exported.retain(|_, owners| {
+        owners.retain(|&(owner, _)| owner < from);
+        !owners.is_empty()
+    });
+}
+
+/// Bytes of an image that keep their contents when it is unmapped: the next one writes all of them.
+const KEPT: u64 = 256 << 10;
+
 /// Unmaps both images. Addresses are not used again soon, so a late call faults.
 fn free_memory(cx: &mut Cx, module: usize) {
     words::forget(cx, module);
@@ -421,8 +438,16 @@ fn free_memory(cx: &mut Cx, module: usize) {
     m.gone = true;
     let (base, size, addr) = (m.core_base, m.core_size.next_multiple_of(map::PAGE), m.addr);
     cx.modules.by_struct.remove(&addr);
-    if size != 0 {
-        let _ = cx.protect(map::MODULES, base, size, Prot::None);
+    unmap(cx, base, size);
+}
+
+/// Takes the access to an image away, and gives its pages back unless the next one will write them all.
+fn unmap(cx: &mut Cx, base: u64, size: u64) {
+    if base == 0 || size == 0 {
+        return;
+    }
+    let _ = cx.protect(map::MODULES, base, size, Prot::None);
+    if !cx.modules.keep || size > KEPT {
         cx.discard(map::MODULES, base, size);
     }
 }
@@ -440,11 +465,11 @@ fn drop_init(cx: &mut Cx, module: usize) {
 /// Unmaps the init image (do_free_init): code and data in it trap from now on.
 fn free_init(cx: &mut Cx, module: usize) {
     drop_init(cx, module);
-    let (base, size) = cx.modules.list[module].freed_init;
-    let size = size.next_multiple_of(map::PAGE);
-    if base == 0 || size == 0 {
+    let m = &mut cx.modules.list[module];
+    if m.init_unmapped {
         return;
     }
-    let _ = cx.protect(map::MODULES, base, size, Prot::None);
-    cx.discard(map::MODULES, base, size);
+    let (base, size) = m.freed_init;
+    m.init_unmapped = base != 0;
+    unmap(cx, base, size.next_multiple_of(map::PAGE));
 }

@@ -26,15 +26,16 @@ fn watched(cx: &Cx, tid: Tid) -> bool {
 
 /// When the next task will have been blocked for too long.
 pub(super) fn deadline(cx: &Cx) -> Option<u64> {
-    (0..cx.sched.tasks.len() as Tid)
-        .filter(|&tid| watched(cx, tid))
+    let live = cx.sched.live.iter().copied();
+    live.filter(|&tid| watched(cx, tid))
         .map(|tid| cx.sched.tasks[tid as usize].since + TIMEOUT)
         .min()
 }
 
 /// Tells the tasks that have been blocked for too long by now.
 pub(super) fn check(cx: &mut Cx) {
-    for tid in 0..cx.sched.tasks.len() as Tid {
+    for index in 0..cx.sched.live.len() {
+        let tid = cx.sched.live[index];
         if watched(cx, tid) && cx.clock.now >= cx.sched.tasks[tid as usize].since + TIMEOUT {
             cx.sched.tasks[tid as usize].hung_told = true;
             tell(cx, tid);

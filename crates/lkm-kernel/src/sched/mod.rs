@@ -120,8 +120,8 @@ pub struct State {
     pub(crate) reusable: Vec<u64>,
     /// Structures that were another task's before.
     pub(crate) reused: crate::hash::Set<u64>,
-    /// How many of them have not ended.
-    live: usize,
+    /// Those that have not ended, in the order they were made.
+    live: Vec<Tid>,
     /// How often others are still let run between the calls of init and exit; 0: never.
     pub(crate) eager: u32,
     queue: VecDeque<Tid>,
@@ -139,6 +139,13 @@ pub struct State {
     pub in_irq: bool,
     /// CPU hotplug states that were set up, with their teardown functions.
     hotplug: Map<i32, u64>,
+}
+
+impl State {
+    /// How many tasks have not ended.
+    pub(crate) fn alive(&self) -> usize {
+        self.live.len()
+    }
 }
 
 /// Most tasks in a run.
@@ -165,11 +172,8 @@ pub fn by_struct(cx: &Cx, ts: u64) -> Option<Tid> {
 
 /// The live task of a pid.
 pub fn by_pid(cx: &Cx, pid: u32) -> Option<Tid> {
-    cx.sched
-        .tasks
-        .iter()
-        .position(|t| t.pid == pid && !t.dead)
-        .map(|i| i as Tid)
+    let mut live = cx.sched.live.iter().copied();
+    live.find(|&tid| cx.sched.tasks[tid as usize].pid == pid)
 }
 
 /// Makes a task that runs `body` when first scheduled. It is not woken yet.
@@ -181,7 +185,7 @@ pub fn new_task(
     site: Site,
     body: Body,
 ) -> R<Option<Tid>> {
-    if cx.sched.live >= MAX_TASKS || cx.sched.tasks.len() >= MAX_TASKS_EVER {
+    if cx.sched.live.len() >= MAX_TASKS || cx.sched.tasks.len() >= MAX_TASKS_EVER {
         return Ok(None);
     }
     let Ok(machine) = cx.new_task() else {
@@ -248,7 +252,7 @@ pub fn new_task(
         hung_told: false,
         wait_queue: 0,
     });
-    cx.sched.live += 1;
+    cx.sched.live.push(tid);
     cx.sched.by_ts.insert(ts, tid);
     cx.sched.by_machine.insert(machine, tid);
     trace::emit(
@@ -554,7 +558,7 @@ pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
         }
         let task = &mut cx.sched.tasks[tid as usize];
         task.dead = true;
-        cx.sched.live = cx.sched.live.saturating_sub(1);
+        cx.sched.live.retain(|&t| t != tid);
         let task = &mut cx.sched.tasks[tid as usize];
         task.oopsed = how == TaskEnd::Oops;
         task.value = value;

@@ -1,5 +1,6 @@
 //! One run: a kernel booted once in this process, a confined child for each run, its record judged here.
 
+use super::layouts::{self, Layouts};
 use crate::lab::modprobe::{self, Disk};
 use lkm_judge::picture::Picture;
 use lkm_judge::{About, Report, RunSymbols};
@@ -18,18 +19,6 @@ const WALL: Duration = Duration::from_secs(60);
 /// Memory a run may map beside the guest's.
 const MEMORY: u64 = 2 << 30;
 
-/// Types of the built-in tables, as the kernel asks for them.
-struct Types<'a>(&'a dyn lkm_object::types::Types);
-
-impl lkm_kernel::layout::Types for Types<'_> {
-    fn struct_size(&self, name: &str) -> Option<u64> {
-        self.0.struct_size(name)
-    }
-    fn offset_of(&self, name: &str, path: &str) -> Option<u64> {
-        self.0.offset_of(name, path)
-    }
-}
-
 /// Whether the events of each run are printed.
 pub(crate) fn traced() -> bool {
     std::env::var_os("LKM_TRACE").is_some()
@@ -39,6 +28,9 @@ pub(crate) fn traced() -> bool {
 pub(crate) struct Lab {
     cx: Cx,
     profile: Profile,
+    /// Whose layouts, for reports, and for tokens.
+    layouts: String,
+    identity: String,
 }
 
 /// The kernel release that a module was built for.
@@ -55,7 +47,7 @@ pub(crate) fn release_of(image: &[u8]) -> String {
 }
 
 impl Lab {
-    /// Boots. At most once in a process, before any thread exists.
+    /// Boots with the built-in layouts. At most once in a process, before any thread exists.
     pub(crate) fn new(profile: Profile, release: &str) -> Result<Lab, String> {
         Lab::with(profile, release, |_| {})
     }
@@ -66,23 +58,33 @@ impl Lab {
         release: &str,
         change: impl FnOnce(&mut lkm_kernel::Options),
     ) -> Result<Lab, String> {
+        let layouts = layouts::nearest(release, profile.name)?;
+        Lab::on(profile, release, layouts, change)
+    }
+
+    /// The same, on layouts that were chosen.
+    pub(crate) fn on(
+        profile: Profile,
+        release: &str,
+        layouts: Layouts,
+        change: impl FnOnce(&mut lkm_kernel::Options),
+    ) -> Result<Lab, String> {
         if !fork::single_threaded() {
             return Err("internal error: the lab must start before any thread".into());
         }
-        let types = lkm_object::builtin::builtin(release)
-            .or_else(|| lkm_object::builtin::builtin(profile.name))
-            .or_else(|| lkm_object::builtin::builtin("6.1"))
-            .ok_or_else(|| format!("no type information for kernel {release}"))?;
         let mut options = lkm_kernel::Options {
             release: release.to_owned(),
             // The list of exports is that of 6.1; another kernel may have others.
             unknown_symbols: !release.starts_with("6.1."),
+            crcs: layouts.crcs.clone(),
             ..lkm_kernel::Options::default()
         };
         change(&mut options);
         Ok(Lab {
-            cx: lkm_kernel::boot(profile, options, &Types(types))?,
+            cx: lkm_kernel::boot(profile, options, &layouts)?,
             profile,
+            layouts: layouts.told,
+            identity: layouts.identity,
         })
     }
 
@@ -114,7 +116,10 @@ impl Lab {
 
     /// What beside the modules and the options makes a run what it is: the rules, and whose layouts are used.
     pub(crate) fn identity(&self) -> String {
-        format!("{} {}", self.profile.name, self.cx.options.release)
+        format!(
+            "{} {} {}",
+            self.profile.name, self.cx.options.release, self.identity
+        )
     }
 
     /// Runs a plan in a child and judges what it recorded.
@@ -173,6 +178,7 @@ impl Lab {
         About {
             module: plan.module.name.clone(),
             profile: self.profile.name.to_owned(),
+            layouts: self.layouts.clone(),
             runs: 1,
             replay,
             cut_short: cut_short(&ran.ended),
