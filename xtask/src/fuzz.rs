@@ -4,8 +4,39 @@ use crate::paths;
 use crate::tally::Tally;
 use std::process::Command;
 
+/// What brings them.
+const INSTALL: &str = "rustup toolchain install nightly; cargo install cargo-fuzz";
+
 /// How long each target runs.
-const SECONDS: u32 = 60;
+const SECONDS: u32 = 120;
+
+/// Targets whose input is a module file: they begin with the examples.
+const MODULE_FILES: &[&str] = &[
+    "module",
+    "modinfo",
+    "facts",
+    "signature",
+    "dwarf",
+    "compress",
+];
+
+/// Puts what a target begins with into its corpus; what an earlier run found there stays.
+fn seed(target: &str) -> std::io::Result<()> {
+    let corpus = paths::root().join("fuzz/corpus").join(target);
+    std::fs::create_dir_all(&corpus)?;
+    if !MODULE_FILES.contains(&target) {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(paths::root().join("crates/lkm/examples-ko"))? {
+        let path = entry?.path();
+        if let (Some("ko"), Some(name)) =
+            (path.extension().and_then(|e| e.to_str()), path.file_name())
+        {
+            std::fs::copy(&path, corpus.join(name))?;
+        }
+    }
+    Ok(())
+}
 
 /// As many mutations of each kind are tried.
 const MUTATIONS: &str = "100000";
@@ -72,8 +103,8 @@ pub fn mutations() -> Tally {
     tally
 }
 
-/// Runs every target of `fuzz/`, as cargo-fuzz lists them. Without cargo-fuzz that is a failure
-/// with the reason: `--long` was asked for.
+/// Runs every target of `fuzz/`, as cargo-fuzz lists them. Without cargo-fuzz or a nightly toolchain that is a
+/// failure with the reason and what installs them: `--long` was asked for.
 pub fn all() -> Tally {
     let mut tally = Tally::new("fuzz");
     let fuzz = || {
@@ -87,15 +118,19 @@ pub fn all() -> Tally {
         Ok(list) if list.status.success() => list.stdout,
         Ok(list) => {
             let why = String::from_utf8_lossy(&list.stderr).trim().to_owned();
-            tally.add("cargo fuzz", &[why]);
+            tally.add("cargo fuzz", &[why, INSTALL.to_owned()]);
             return tally;
         }
         Err(e) => {
-            tally.add("cargo fuzz", &[e.to_string()]);
+            tally.add("cargo fuzz", &[e.to_string(), INSTALL.to_owned()]);
             return tally;
         }
     };
     for target in String::from_utf8_lossy(&list).lines() {
+        if let Err(e) = seed(target) {
+            tally.add(target, &[e.to_string()]);
+            continue;
+        }
         let status = fuzz()
             .args(["run", target, "--", &format!("-max_total_time={SECONDS}")])
             .status();
