@@ -1,6 +1,7 @@
 //! Judgements of recorded traces: for each rule one that breaks it and one that does not.
 
 mod autoload;
+mod follow;
 mod hostile;
 mod lives;
 mod locks;

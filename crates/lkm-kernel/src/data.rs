@@ -98,6 +98,15 @@ fn percpu_word(cx: &mut Cx, name: &str) -> Option<u64> {
         "__preempt_count" => cx.off.preempt_count,
         "cpu_number" => cx.off.current_task + 12,
         "fixed_percpu_data" => 0,
+        // cpumask_var_t: a pointer to the mask of the one processor.
+        "cpu_sibling_map" | "cpu_core_map" | "cpu_die_map" | "cpu_llc_shared_map"
+        | "cpu_l2c_shared_map" => {
+            let mask = alloc(cx, 1024, 64).ok()?;
+            cx.w64(mask, 1).ok()?;
+            let offset = alloc_percpu(cx, 8, 8)?;
+            cx.w64(map::PERCPU.start + offset, mask).ok()?;
+            offset
+        }
         "this_cpu_off" => {
             let offset = alloc_percpu(cx, 8, 8)?;
             cx.w64(map::PERCPU.start + offset, map::PERCPU.start).ok()?;
