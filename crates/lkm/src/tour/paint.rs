@@ -65,10 +65,12 @@ pub(super) fn wrap(line: &str) -> Vec<String> {
             .char_indices()
             .nth(room)
             .map_or(rest.len(), |(at, _)| at);
-        let at = rest[..=end.min(rest.len() - 1)]
-            .rfind(' ')
-            .filter(|&at| at > 0)
-            .unwrap_or(end);
+        let at = if rest[end..].starts_with(' ') {
+            end
+        } else {
+            let blank = rest[..end].rfind(' ').filter(|&at| at > 0);
+            blank.unwrap_or(end)
+        };
         lines.push(format!("{lead}{}", rest[..at].trim_end()));
         rest = rest[at..].trim_start();
         if lines.len() == 1 {
