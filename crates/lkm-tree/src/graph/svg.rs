@@ -92,6 +92,48 @@ fn rows(graph: &Graph) -> Vec<Vec<&str>> {
         .collect()
 }
 
+/// Where an edge passes a row that it neither begins nor ends in: the space
+/// between two boxes, or beside them, that is nearest to `x`.
+fn passage(row: &[&str], places: &BTreeMap<&str, Place>, x: f64) -> f64 {
+    let boxes = row.iter().filter_map(|n| places.get(n));
+    let spaces = boxes.flat_map(|p| [p.x - GAP / 2.0, p.x + p.width + GAP / 2.0]);
+    spaces
+        .min_by(|a, b| (a - x).abs().total_cmp(&(b - x).abs()))
+        .unwrap_or(x)
+}
+
+/// An edge's way from the lower side of a box to the upper side of another.
+fn path(
+    rows: &[Vec<&str>],
+    places: &BTreeMap<&str, Place>,
+    from: &str,
+    to: &str,
+) -> Option<String> {
+    let (a, b) = (places.get(from)?, places.get(to)?);
+    let row = |p: &Place| ((p.y - MARGIN) / ROW).round() as usize;
+    let (mut x, mut y) = (a.x + a.width / 2.0, a.y + BOX_HEIGHT);
+    let end = (b.x + b.width / 2.0, b.y);
+    let mut points = vec![(x, y)];
+    for (r, names) in rows.iter().enumerate().take(row(b)).skip(row(a) + 1) {
+        let top = MARGIN + r as f64 * ROW;
+        let straight = x + (end.0 - x) * (top - y) / (end.1 - y);
+        x = passage(names, places, straight);
+        y = top + BOX_HEIGHT;
+        points.extend([(x, top), (x, y)]);
+    }
+    points.push(end);
+    let mut out = format!("M{:.1} {:.1}", points[0].0, points[0].1);
+    for w in points.windows(2) {
+        let ((x1, y1), (x2, y2)) = (w[0], w[1]);
+        let middle = (y1 + y2) / 2.0;
+        let _ = write!(
+            out,
+            " C{x1:.1} {middle:.1} {x2:.1} {middle:.1} {x2:.1} {y2:.1}"
+        );
+    }
+    Some(out)
+}
+
 fn escape(s: &str) -> String {
     s.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -128,12 +170,9 @@ pub fn svg(graph: &Graph) -> String {
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     for ((from, to), soft) in &graph.edges {
-        let (Some(a), Some(b)) = (places.get(&from[..]), places.get(&to[..])) else {
+        let Some(way) = path(&rows, &places, from, to) else {
             continue;
         };
-        let (x1, y1) = (a.x + a.width / 2.0, a.y + BOX_HEIGHT);
-        let (x2, y2) = (b.x + b.width / 2.0, b.y);
-        let bend = (y2 - y1) / 2.0;
         let dash = if *soft {
             " stroke-dasharray=\"4 3\""
         } else {
@@ -141,10 +180,7 @@ pub fn svg(graph: &Graph) -> String {
         };
         let _ = writeln!(
             out,
-            "<path d=\"M{x1:.1} {y1:.1} C{x1:.1} {:.1} {x2:.1} {:.1} {x2:.1} {y2:.1}\" \
-             fill=\"none\" stroke=\"#7a8699\"{dash}/>",
-            y1 + bend,
-            y2 - bend
+            "<path d=\"{way}\" fill=\"none\" stroke=\"#7a8699\"{dash}/>"
         );
     }
     for (name, p) in &places {
@@ -185,6 +221,36 @@ mod tests {
         assert_eq!(picture.matches("<text").count(), 5);
         assert_eq!(picture.matches("<path").count(), 5);
         assert!(picture.ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn an_edge_goes_around_the_boxes_of_other_rows() {
+        let place = |x, row| Place {
+            x,
+            y: MARGIN + row as f64 * ROW,
+            width: 100.0,
+        };
+        let mut places = BTreeMap::new();
+        for (name, row) in [("top", 0), ("middle", 1), ("bottom", 2)] {
+            places.insert(name, place(0.0, row));
+        }
+        let rows = vec![vec!["top"], vec!["middle"], vec!["bottom"]];
+        // Nearest to the middle of the box are both of its sides.
+        let beside = passage(&rows[1], &places, 50.0);
+        assert!(beside < 0.0 || beside > 100.0);
+        let way = path(&rows, &places, "top", "bottom").unwrap();
+        assert!(
+            way.contains(&format!("{beside:.1} {:.1}", MARGIN + ROW)),
+            "{way}"
+        );
+        assert!(way.contains(&format!("{beside:.1} {:.1}", MARGIN + ROW + BOX_HEIGHT)));
+        assert_eq!(
+            path(&rows, &places, "top", "middle")
+                .unwrap()
+                .matches('C')
+                .count(),
+            1
+        );
     }
 
     #[test]
