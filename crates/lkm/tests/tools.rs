@@ -27,7 +27,7 @@ fn each_tool_by_name_and_by_link() {
         let by_name = run(Path::new(LKM), &[tool, "--help"]);
         let by_link = run(&link, &["--help"]);
         assert!(by_name.status.success(), "{tool}");
-        assert!(text(&by_name.stdout).starts_with(&format!("Usage:\n\t{tool} ")));
+        assert!(text(&by_name.stdout).contains(&format!("Usage:\n\t{tool} ")));
         assert_eq!(text(&by_name.stdout), text(&by_link.stdout));
         // A usage error is the tool's own, by either way.
         for (program, args) in [(Path::new(LKM), &[tool, "-Z"][..]), (&link, &["-Z"])] {
