@@ -425,6 +425,11 @@ offsets! {
         resource_flags = "resource"."flags" or 24;
         xarray_flags = "xarray"."xa_flags" or 4;
         xarray_head = "xarray"."xa_head" or 8;
+        percpu_ref_ptr = "percpu_ref"."percpu_count_ptr" or 0;
+        percpu_ref_data = "percpu_ref"."data" or 8;
+        percpu_ref_data_count = "percpu_ref_data"."count" or 0;
+        percpu_ref_data_release = "percpu_ref_data"."release" or 8;
+        percpu_ref_data_confirm = "percpu_ref_data"."confirm_switch" or 16;
         mempool_min_nr = "mempool_s"."min_nr" or 4;
         mempool_curr_nr = "mempool_s"."curr_nr" or 8;
         mempool_elements = "mempool_s"."elements" or 16;

@@ -16,6 +16,7 @@ mod llist;
 mod math;
 pub(crate) mod number;
 mod parser;
+mod percpu_ref;
 mod radix;
 pub(crate) mod random;
 mod rbtree;
@@ -40,6 +41,7 @@ pub(crate) const ROWS: &[&[Row]] = &[
     kstrtox::ROWS,
     math::ROWS,
     parser::ROWS,
+    percpu_ref::ROWS,
     random::ROWS,
     rbtree::ROWS,
     siphash::ROWS,
