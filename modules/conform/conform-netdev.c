@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Network devices: names, numbers, addresses, states, notifications, namespaces' operations; families. */
 //#Conforms: alloc_netdev_mqs alloc_etherdev_mqs free_netdev register_netdev unregister_netdev
-//#Conforms: register_netdevice unregister_netdevice_queue unregister_netdevice_many ether_setup
+//#Conforms: register_netdevice unregister_netdevice_queue ether_setup
 //#Conforms: dev_addr_mod __dev_get_by_name dev_get_by_name netif_carrier_on netif_carrier_off
 //#Conforms: eth_validate_addr register_pernet_subsys unregister_pernet_subsys
 //#Conforms: genl_register_family genl_unregister_family rtnl_link_register rtnl_link_unregister

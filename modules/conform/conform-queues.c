@@ -3,7 +3,7 @@
 //#Conforms: __kfifo_alloc __kfifo_free __kfifo_init __kfifo_in __kfifo_out __kfifo_out_peek
 //#Conforms: __kfifo_in_r __kfifo_out_r __kfifo_len_r __kfifo_skip_r
 //#Conforms: skb_queue_tail skb_queue_head skb_dequeue skb_dequeue_tail skb_queue_purge skb_unlink
-//#Conforms: nla_put nla_put_nohdr nla_reserve nla_memcpy nla_strscpy __nlmsg_put
+//#Conforms: nla_put nla_reserve nla_memcpy nla_strscpy __nlmsg_put
 //#Conforms: chacha_block_generic hchacha_block_generic __crypto_memneq
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0
