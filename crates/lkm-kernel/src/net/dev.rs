@@ -6,7 +6,7 @@ use crate::drivers::core;
 use crate::layout::NONE;
 use crate::mm::{self, guard};
 use crate::table::{Fails, Key, Row, When, behaves};
-use crate::{Cx, context, data, locking, notifier, sched, trace, util};
+use crate::{Cx, data, locking, notifier, sched, trace, util};
 use lkm_machine::map;
 
 pub(crate) const ROWS: &[Row] = &[
@@ -30,36 +30,16 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("unregister_netdevice_queue", unregister_netdevice_queue).sleeps(),
     behaves("unregister_netdevice_many", unregister_netdevice_many).sleeps(),
     behaves("ether_setup", ether_setup_call),
-    behaves("dev_addr_mod", dev_addr_mod),
     behaves("dev_alloc_name", dev_alloc_name),
     behaves("dev_valid_name", dev_valid_name),
     behaves("dev_open", dev_open).sleeps(),
     behaves("dev_close", dev_close).sleeps(),
-    behaves("__dev_get_by_name", find_by_name),
-    behaves("dev_get_by_name_rcu", find_by_name),
-    behaves("dev_get_by_name", get_by_name),
-    behaves("__dev_get_by_index", find_by_index),
-    behaves("dev_get_by_index_rcu", find_by_index),
-    behaves("dev_get_by_index", get_by_index),
-    behaves("netif_carrier_on", carrier_on),
-    behaves("netif_carrier_off", carrier_off),
-    behaves("netif_device_detach", device_detach),
-    behaves("netif_device_attach", device_attach),
-    behaves("netif_tx_stop_all_queues", stop_all_queues),
-    behaves("netif_tx_wake_queue", wake_queue),
-    behaves("eth_validate_addr", eth_validate_addr),
-    behaves("netif_rx", netif_rx),
-    behaves("netif_receive_skb", netif_rx),
-    behaves("netif_napi_add_weight", napi_add),
-    behaves("__netif_napi_del", napi_del),
-    behaves("napi_enable", napi_enable),
-    behaves("napi_disable", napi_disable).sleeps(),
 ];
 
 /// Registered devices, in order, and what rtnl_unlock has still to do.
 #[derive(Default)]
 pub(crate) struct State {
-    devices: Vec<u64>,
+    pub(super) devices: Vec<u64>,
     todo: Vec<u64>,
     last_index: u32,
     loopback: u64,
@@ -74,8 +54,7 @@ const UNREGISTERED: u8 = 3;
 const RELEASED: u8 = 4;
 /// Bits of its state.
 const START: u64 = 1;
-const PRESENT: u64 = 2;
-const NOCARRIER: u64 = 4;
+pub(super) const PRESENT: u64 = 2;
 /// Its flags.
 const UP: u32 = 1;
 /// Events.
@@ -91,11 +70,9 @@ const MAX_NUMBER: u32 = 32_768;
 const IFNAMSIZ: usize = 16;
 /// Bytes of a device's private part at most, and queues.
 const MAX_PRIV: u64 = 1 << 20;
-const MAX_QUEUES: u64 = 4096;
+pub(super) const MAX_QUEUES: u64 = 4096;
 /// How often the wait for a device's references says that it waits.
 const COMPLAIN: u64 = 10_000_000_000;
-/// DRV_XOFF of a transmit queue.
-const DRV_XOFF: u64 = 1;
 const KIND: &str = "netdevice";
 
 fn init_net(cx: &mut Cx) -> R {
@@ -106,7 +83,7 @@ fn state(cx: &Cx, dev: u64) -> R<u8> {
     Ok(cx.r8(dev + cx.off.netdev_reg_state)?)
 }
 
-fn set_bits(cx: &Cx, at: u64, bits: u64, on: bool) -> R<()> {
+pub(super) fn set_bits(cx: &Cx, at: u64, bits: u64, on: bool) -> R<()> {
     let old = cx.r64(at)?;
     Ok(cx.w64(at, if on { old | bits } else { old & !bits })?)
 }
@@ -188,7 +165,7 @@ fn references(cx: &Cx, dev: u64) -> R<i32> {
     Ok(cx.r32(map::PERCPU.start.wrapping_add(count))? as i32 - 1)
 }
 
-fn hold(cx: &Cx, dev: u64) -> R<()> {
+pub(super) fn hold(cx: &Cx, dev: u64) -> R<()> {
     if dev != 0 && cx.off.netdev_refcnt != NONE {
         let at = map::PERCPU
             .start
@@ -306,18 +283,7 @@ fn ether_setup_call(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
-/// `dev_addr_mod(dev, offset, address, length)`.
-fn dev_addr_mod(cx: &mut Cx, c: &Call) -> R {
-    let [dev, offset, from, len, ..] = c.a;
-    let at = cx.r64(dev + cx.off.netdev_dev_addr)?;
-    let offset = u64::from(offset as u32);
-    if offset + len <= 32 {
-        cx.copy(at + offset, from, len)?;
-    }
-    Ok(0)
-}
-
-fn by_name(cx: &Cx, wanted: &str) -> R<Option<u64>> {
+pub(super) fn by_name(cx: &Cx, wanted: &str) -> R<Option<u64>> {
     for &dev in &cx.net.devices.devices {
         if name(cx, dev)? == wanted {
             return Ok(Some(dev));
@@ -626,119 +592,5 @@ fn dev_open(cx: &mut Cx, c: &Call) -> R {
 
 fn dev_close(cx: &mut Cx, c: &Call) -> R {
     close(cx, c.a[0])?;
-    Ok(0)
-}
-
-fn find_by_name(cx: &mut Cx, c: &Call) -> R {
-    loopback(cx)?;
-    let text = cx.text(c.a[1])?;
-    Ok(by_name(cx, &text)?.unwrap_or(0))
-}
-
-fn get_by_name(cx: &mut Cx, c: &Call) -> R {
-    let dev = find_by_name(cx, c)?;
-    hold(cx, dev)?;
-    Ok(dev)
-}
-
-fn find_by_index(cx: &mut Cx, c: &Call) -> R {
-    loopback(cx)?;
-    for dev in cx.net.devices.devices.clone() {
-        if cx.r32(dev + cx.off.netdev_ifindex)? == c.a[1] as u32 {
-            return Ok(dev);
-        }
-    }
-    Ok(0)
-}
-
-fn get_by_index(cx: &mut Cx, c: &Call) -> R {
-    let dev = find_by_index(cx, c)?;
-    hold(cx, dev)?;
-    Ok(dev)
-}
-
-fn carrier_on(cx: &mut Cx, c: &Call) -> R {
-    set_bits(cx, c.a[0] + cx.off.netdev_state, NOCARRIER, false)?;
-    Ok(0)
-}
-
-fn carrier_off(cx: &mut Cx, c: &Call) -> R {
-    set_bits(cx, c.a[0] + cx.off.netdev_state, NOCARRIER, true)?;
-    Ok(0)
-}
-
-fn device_detach(cx: &mut Cx, c: &Call) -> R {
-    set_bits(cx, c.a[0] + cx.off.netdev_state, PRESENT, false)?;
-    Ok(0)
-}
-
-fn device_attach(cx: &mut Cx, c: &Call) -> R {
-    set_bits(cx, c.a[0] + cx.off.netdev_state, PRESENT, true)?;
-    Ok(0)
-}
-
-fn stop_all_queues(cx: &mut Cx, c: &Call) -> R {
-    let off = cx.off;
-    let queues = cx.r64(c.a[0] + off.netdev_tx)?;
-    let count = u64::from(cx.r32(c.a[0] + off.netdev_num_tx)?).min(MAX_QUEUES);
-    for index in 0..count {
-        let at = queues + index * off.netdev_queue_size + off.netdev_queue_state;
-        set_bits(cx, at, DRV_XOFF, true)?;
-    }
-    Ok(0)
-}
-
-fn wake_queue(cx: &mut Cx, c: &Call) -> R {
-    set_bits(cx, c.a[0] + cx.off.netdev_queue_state, DRV_XOFF, false)?;
-    Ok(0)
-}
-
-fn eth_validate_addr(cx: &mut Cx, c: &Call) -> R {
-    let at = cx.r64(c.a[0] + cx.off.netdev_dev_addr)?;
-    let address = cx.bytes(at, 6)?;
-    let fine = address[0] & 1 == 0 && address.iter().any(|&b| b != 0);
-    Ok(if fine { 0 } else { neg(EADDRNOTAVAIL) })
-}
-
-/// Nobody listens: the packet is dropped.
-fn netif_rx(cx: &mut Cx, c: &Call) -> R {
-    super::skb::free(cx, c.a[0])?;
-    Ok(1)
-}
-
-/// `netif_napi_add_weight(dev, napi, poll, weight)`: known to its device, disabled.
-fn napi_add(cx: &mut Cx, c: &Call) -> R {
-    let [dev, napi, poll, weight, ..] = c.a;
-    let off = cx.off;
-    if off.napi_poll != NONE {
-        cx.w64(napi + off.napi_poll, poll)?;
-        cx.w32(napi + off.napi_weight, weight as u32)?;
-        cx.w64(napi + off.napi_dev, dev)?;
-        cx.w64(napi + off.napi_state, 1)?;
-        util::list_init(cx, napi + off.napi_poll_list)?;
-        util::list_add(cx, napi + off.napi_dev_list, dev + off.netdev_napi_list)?;
-    }
-    Ok(0)
-}
-
-fn napi_del(cx: &mut Cx, c: &Call) -> R {
-    if cx.off.napi_poll != NONE {
-        util::list_del_init(cx, c.a[0] + cx.off.napi_dev_list)?;
-    }
-    Ok(0)
-}
-
-fn napi_enable(cx: &mut Cx, c: &Call) -> R {
-    if cx.off.napi_poll != NONE {
-        set_bits(cx, c.a[0] + cx.off.napi_state, 1, false)?;
-    }
-    Ok(0)
-}
-
-fn napi_disable(cx: &mut Cx, c: &Call) -> R {
-    context::may_sleep(cx, "napi_disable");
-    if cx.off.napi_poll != NONE {
-        set_bits(cx, c.a[0] + cx.off.napi_state, 1, true)?;
-    }
     Ok(0)
 }
