@@ -21,7 +21,7 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("idr_get_next_ul", idr_get_next_ul),
     behaves("idr_replace", idr_replace),
     behaves("idr_destroy", idr_destroy),
-    behaves("idr_preload", radix::preload).sleeps_gfp(0),
+    behaves("idr_preload", super::radix_calls::preload).sleeps_gfp(0),
 ];
 
 const INT_MAX: u64 = i32::MAX as u64;

@@ -18,6 +18,7 @@ pub(crate) mod number;
 mod parser;
 mod percpu_ref;
 mod radix;
+mod radix_calls;
 pub(crate) mod random;
 mod rbtree;
 mod rhashtable;
@@ -50,7 +51,7 @@ pub(crate) const ROWS: &[&[Row]] = &[
     uuid::ROWS,
     xarray::ROWS,
     idr::ROWS,
-    radix::ROWS,
+    radix_calls::ROWS,
     llist::ROWS,
     rhashtable::ROWS,
     cpumask::ROWS,
