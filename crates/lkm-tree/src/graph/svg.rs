@@ -237,7 +237,7 @@ mod tests {
         let rows = vec![vec!["top"], vec!["middle"], vec!["bottom"]];
         // Nearest to the middle of the box are both of its sides.
         let beside = passage(&rows[1], &places, 50.0);
-        assert!(beside < 0.0 || beside > 100.0);
+        assert!(!(0.0..=100.0).contains(&beside));
         let way = path(&rows, &places, "top", "bottom").unwrap();
         assert!(
             way.contains(&format!("{beside:.1} {:.1}", MARGIN + ROW)),
