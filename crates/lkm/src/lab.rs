@@ -7,6 +7,7 @@ mod files;
 mod force;
 mod help;
 mod kernel;
+mod language;
 mod message;
 pub(crate) mod modprobe;
 mod people;

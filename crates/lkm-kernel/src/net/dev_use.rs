@@ -2,7 +2,8 @@
 //! they have a carrier, stop and wake their queues, add their pollers. Nothing is polled, and what is received is
 //! dropped.
 
-use super::dev::{MAX_QUEUES, PRESENT, by_name, hold, loopback, set_bits};
+use super::dev::{PRESENT, hold, loopback, set_bits};
+use super::dev_alloc::{MAX_QUEUES, by_name};
 use crate::abi::{Call, R, errno::*, neg};
 use crate::layout::NONE;
 use crate::table::{Row, behaves};

@@ -1,6 +1,7 @@
 //! Networking as far as a module that talks to user space needs it: socket buffers, netlink, socket families.
 
 pub mod dev;
+pub(crate) mod dev_alloc;
 pub(crate) mod dev_use;
 pub mod family;
 pub(crate) mod genetlink;

@@ -1,7 +1,7 @@
 //! Messages about network devices (net/core/dev.c): driver, bus, the device's name, and its state when that is
 //! not the usual one.
 
-use super::dev;
+use super::dev_alloc;
 use crate::abi::{Call, R};
 use crate::printk::{format, log};
 use crate::table::{Row, behaves};
@@ -45,7 +45,7 @@ fn print(cx: &mut Cx, level: u32, device: u64, c: &Call, at: usize) -> R {
         log(cx, level, &format!("(NULL net_device): {text}"));
         return Ok(0);
     }
-    let name = match dev::name(cx, device)? {
+    let name = match dev_alloc::name(cx, device)? {
         name if name.is_empty() || name.contains('%') => "(unnamed net_device)".to_owned(),
         name => name,
     };
