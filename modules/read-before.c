@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* An index that went below zero reads what lies in front of an array. */
 //#Verdict: findings
-//#Expect: out-of-bounds at read_before "before a slab object"
+//#Expect: out-of-bounds at top "before a slab object"
 //#Real: load=0 unload=0 silent
 #include <linux/module.h>
 #include <linux/slab.h>

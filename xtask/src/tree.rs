@@ -9,7 +9,7 @@
 use crate::kernel::Kernel;
 use crate::kmod_suite;
 use crate::tally::{self, Tally};
-use crate::tree_forms::{FORMS, make};
+use crate::tree_forms::{FORMS, FORMS_WITHOUT_GZIP, make};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -94,7 +94,12 @@ fn forms(kernel: &Kernel, tally: &mut Tally) -> Result<(), Box<dyn std::error::E
             }
         }
     };
-    for form in FORMS {
+    // Debian's kmod is built without zlib.
+    let gzip = pair.newest || reads_gzip(&pair.kmod)?;
+    if !gzip {
+        tally.skip("gzip", "the installed kmod is built without zlib");
+    }
+    for &form in if gzip { FORMS } else { FORMS_WITHOUT_GZIP } {
         let base = match make(kernel, form) {
             Ok(base) => base,
             Err(e) => {
@@ -114,6 +119,14 @@ fn forms(kernel: &Kernel, tally: &mut Tally) -> Result<(), Box<dyn std::error::E
         }
     }
     Ok(())
+}
+
+/// Whether a kmod names zlib among what it was built with.
+fn reads_gzip(kmod: &Path) -> io::Result<bool> {
+    let told = Command::new(kmod).arg("--version").output()?.stdout;
+    Ok(String::from_utf8_lossy(&told)
+        .split_whitespace()
+        .any(|word| word == "+ZLIB"))
 }
 
 fn installed() -> Option<PathBuf> {

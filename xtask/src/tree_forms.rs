@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The forms; `mixed` has each of the others in turn.
-pub const FORMS: [&str; 5] = ["raw", "gzip", "zstd", "xz", "mixed"];
+pub const FORMS: &[&str] = &["raw", "gzip", "zstd", "xz", "mixed"];
+/// The same for tools that do not read gzip.
+pub const FORMS_WITHOUT_GZIP: &[&str] = &["raw", "zstd", "xz", "mixed-zstd-xz"];
 
 /// What compresses a form, and how the files end.
 fn packer(form: &str) -> Option<(&'static str, &'static [&'static str], &'static str)> {
@@ -59,6 +61,7 @@ pub fn make(kernel: &Kernel, form: &str) -> io::Result<PathBuf> {
             };
             let form = match form {
                 "mixed" => FORMS[i % 4],
+                "mixed-zstd-xz" => FORMS_WITHOUT_GZIP[i % 3],
                 other => other,
             };
             let relative = path

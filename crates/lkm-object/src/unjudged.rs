@@ -5,6 +5,8 @@ use crate::modinfo::Modinfo;
 
 /// The ELF identification's class byte of 64-bit files.
 const ELFCLASS64: u8 = 2;
+/// Its byte of the order of bytes in little-endian files.
+const ELFDATA2LSB: u8 = 1;
 
 const NOT_64: &str = "no 64-bit little-endian ELF file; the lab runs x86-64 code";
 
@@ -53,8 +55,9 @@ const MARKS: &[(&str, bool, &str)] = &[
 /// the kernel's own checks say more ([`crate::check`]).
 pub fn unjudged(data: &[u8]) -> Option<String> {
     let Ok(elf) = Elf::parse(data) else {
-        // What a file of another class holds cannot be told apart; that it is one can.
-        let other = matches!(data, [0x7f, b'E', b'L', b'F', class, ..] if *class != ELFCLASS64);
+        // What a file of another class or byte order holds cannot be told apart; that it is one can.
+        let other = matches!(data, [0x7f, b'E', b'L', b'F', class, order, ..]
+            if (*class, *order) != (ELFCLASS64, ELFDATA2LSB));
         return other.then(|| NOT_64.to_owned());
     };
     if elf.machine != EM_X86_64 {

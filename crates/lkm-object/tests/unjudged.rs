@@ -57,7 +57,7 @@ fn each_way_of_building_is_told() {
     );
     tells(&write(&module()).put(18, &999u16.to_le_bytes()).data, "999");
     tells(&write(&module()).put(4, &[1]).data, "64-bit");
-    tells(&write(&module()).put(5, &[2]).data, "architecture");
+    tells(&write(&module()).put(5, &[2]).data, "64-bit little-endian");
     let mut sections = module();
     sections[MODINFO].data = b"name=small\0vermagic=6.1.0-rt SMP preempt_rt mod_unload \0".to_vec();
     tells(&write(&sections).data, "PREEMPT_RT");

@@ -11,6 +11,7 @@ pub(crate) mod eager;
 pub(crate) mod extra;
 mod hung;
 mod rows;
+mod signal;
 pub(crate) mod swait;
 pub mod wait;
 pub(crate) mod waitqueue;
@@ -20,6 +21,7 @@ use crate::hash::Map;
 use crate::{Cx, trace};
 use lkm_machine::TaskId;
 use lkm_trace::{Event, Site, TaskEnd, TaskKind};
+pub use signal::send_signal;
 use std::collections::VecDeque;
 
 pub(crate) use rows::{JIFFY, ROWS, timeout_in};
@@ -85,6 +87,8 @@ pub struct Task {
     pub signals: u64,
     /// Signals a kernel thread allows.
     pub allowed: u64,
+    /// How often it asked whether to give way, since it last did.
+    pub asked: u32,
     /// Saved preempt_count while it does not run.
     pub preempt: u32,
     /// Saved interrupt flag while it does not run.
@@ -240,6 +244,7 @@ pub fn new_task(
         frames: Vec::new(),
         signals: 0,
         allowed: 0,
+        asked: 0,
         preempt: 0x8000_0000,
         irq: 0x200,
         waits: None,
@@ -576,25 +581,4 @@ pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
 /// A task_struct has been freed: its address means another task from now on.
 pub(crate) fn forget_struct(cx: &mut Cx, ts: u64) {
     cx.sched.by_ts.remove(&ts);
-}
-
-/// Sends a signal: user tasks take any, kernel threads those they allow.
-pub fn send_signal(cx: &mut Cx, tid: Tid, signo: u32) -> R<bool> {
-    let task = &mut cx.sched.tasks[tid as usize];
-    if task.dead || signo > 63 {
-        return Ok(false);
-    }
-    if task.kind != TaskKind::User && task.allowed & (1 << signo) == 0 {
-        return Ok(false);
-    }
-    task.signals |= 1 << signo;
-    let ts = task.ts;
-    let flags = cx.off.task_thread_info_flags;
-    let word = cx.r64(ts + flags)?;
-    cx.w64(ts + flags, word | (1 << 2))?; // TIF_SIGPENDING
-    wake_state(
-        cx,
-        tid,
-        INTERRUPTIBLE | if signo == 9 { WAKEKILL } else { 0 },
-    )
 }

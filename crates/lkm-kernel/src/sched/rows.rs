@@ -123,12 +123,18 @@ fn fn_yield(cx: &mut Cx, _: &Call) -> R {
     Ok(0)
 }
 
-fn cond_resched(cx: &mut Cx, c: &Call) -> R {
+/// How many times a task asks before its share of the processor counts as used up.
+const ASKS_PER_SLICE: u32 = 64;
+
+/// `__cond_resched`: gives way when the task has had its share (`need_resched` after a scheduler tick).
+fn cond_resched(cx: &mut Cx, _: &Call) -> R {
     // A task that only ever asks to be rescheduled must let time pass, or a loop that waits for jiffies
     // would never end; the sleep check was made by the declaration.
-    let _ = c;
     crate::time::pass(cx, 1000);
-    if cx.sched.queue.is_empty() {
+    let tid = current_tid(cx);
+    let task = &mut cx.sched.tasks[tid as usize];
+    task.asked = (task.asked + 1) % ASKS_PER_SLICE;
+    if task.asked != 0 || cx.sched.queue.is_empty() {
         interrupt_point(cx);
         return Ok(0);
     }
