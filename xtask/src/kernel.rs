@@ -75,6 +75,17 @@ impl Kernel {
             .collect()
     }
 
+    /// The kernel of a series, unpacked for it once when none is here; an empty series is never fetched.
+    pub fn find_or_fetch(series: &str) -> io::Result<Kernel> {
+        match Kernel::find(series) {
+            Err(_) if !series.is_empty() => {
+                println!("fetching a kernel {series} (once)");
+                Kernel::fetch(series)
+            }
+            found => found,
+        }
+    }
+
     /// Downloads and unpacks Debian's newest kernel package of a series (`6.12`), with
     /// its headers, without installing them.
     pub fn fetch(series: &str) -> io::Result<Kernel> {

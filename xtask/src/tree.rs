@@ -51,12 +51,7 @@ pub fn task(args: &[String]) -> crate::Outcome {
 /// All forms of the tree of a kernel series; the newest installed one when that is empty.
 pub fn all(series: &str) -> Tally {
     let mut tally = Tally::new(&format!("tree {series}"));
-    let mut kernel = Kernel::find(series);
-    if kernel.is_err() && !series.is_empty() {
-        println!("fetching a kernel {series} (once)");
-        kernel = Kernel::fetch(series);
-    }
-    let kernel = match kernel {
+    let kernel = match Kernel::find_or_fetch(series) {
         Ok(kernel) => kernel,
         Err(e) => {
             tally.skip("all", &format!("no kernel {series}: {e}"));
