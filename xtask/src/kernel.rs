@@ -75,15 +75,15 @@ impl Kernel {
             .collect()
     }
 
-    /// The kernel of a series, unpacked for it once when none is here; an empty series is never fetched.
-    pub fn find_or_fetch(series: &str) -> io::Result<Kernel> {
-        match Kernel::find(series) {
-            Err(_) if !series.is_empty() => {
-                println!("fetching a kernel {series} (once)");
-                Kernel::fetch(series)
-            }
-            found => found,
+    /// The kernel of a series that has what is needed, unpacked once when none is here; an empty series is the
+    /// installed kernel, which is never fetched.
+    pub fn find_or_fetch(series: &str, suits: impl Fn(&Kernel) -> bool) -> io::Result<Kernel> {
+        let found = Kernel::find(series);
+        if series.is_empty() || found.as_ref().is_ok_and(suits) {
+            return found;
         }
+        println!("fetching a kernel {series} (once)");
+        Kernel::fetch(series)
     }
 
     /// Downloads and unpacks Debian's newest kernel package of a series (`6.12`), with

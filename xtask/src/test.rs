@@ -264,12 +264,9 @@ fn live(lkm: &Path) -> Vec<Tally> {
     }
     let mut groups = Vec::new();
     for series in ["", "6.12"] {
-        let mut found = crate::kernel::Kernel::find(series);
         // A kernel without headers is of no use here: the modules are built against them.
-        if !series.is_empty() && !found.as_ref().is_ok_and(|k| k.headers().is_some()) {
-            println!("fetching a kernel {series} (once)");
-            found = crate::kernel::Kernel::fetch(series);
-        }
+        let found =
+            crate::kernel::Kernel::find_or_fetch(series, |kernel| kernel.headers().is_some());
         let kernel = match found {
             Ok(kernel) => kernel,
             Err(error) => {

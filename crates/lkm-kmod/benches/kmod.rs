@@ -9,34 +9,15 @@
 //! The wall time of depmod, which uses all processors, means something only
 //! when they are free: on a busy machine put `chrt -r 5` in front.
 
+#[path = "../../../benches/measure.rs"]
+mod measure;
+
+use measure::{child_seconds, median};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const OURS: &str = env!("CARGO_BIN_EXE_lkm-kmod");
-
-/// Processor seconds that ended children have used.
-fn child_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
-    let ticks: f64 = fields
-        .iter()
-        .skip(13)
-        .take(2)
-        .filter_map(|f| f.parse::<f64>().ok())
-        .sum();
-    ticks / 100.0
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
-}
 
 /// Peak memory in KiB, where GNU time is there to tell.
 fn memory(program: &Path, args: &[&str]) -> Option<f64> {

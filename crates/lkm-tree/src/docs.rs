@@ -60,7 +60,7 @@ pub fn help(tool: &Tool, program: &str) -> String {
 
 /// Text for roff: backslashes and dashes are not its own, and no line begins
 /// with a request.
-fn roff(text: &str) -> String {
+pub fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     let lines = text.lines().map(|l| match l.starts_with(['.', '\'']) {
         true => format!("\\&{l}"),

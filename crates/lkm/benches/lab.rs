@@ -8,6 +8,10 @@
 //!
 //! It ends with status 1 when a bar is missed.
 
+#[path = "../../../benches/measure.rs"]
+mod measure;
+
+use measure::{child_seconds, median};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
@@ -16,29 +20,6 @@ const MODULE: &str = "bench-cycle";
 const ROUNDS: usize = 101;
 const FEW: u32 = 200;
 const MANY: u32 = 2000;
-
-/// Processor seconds that ended children have used.
-fn child_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
-    let ticks: f64 = fields
-        .iter()
-        .skip(13)
-        .take(2)
-        .filter_map(|f| f.parse::<f64>().ok())
-        .sum();
-    ticks / 100.0
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
-}
 
 /// Milliseconds that a command takes from its start to its end.
 fn wall(command: &mut Command) -> f64 {

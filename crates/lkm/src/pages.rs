@@ -1,6 +1,7 @@
 //! Manual pages and completions of lkm's own commands, made from the help texts: what `--help` says is the
 //! one source.
 
+use lkm_tree::docs::roff;
 use std::fmt::Write as _;
 
 /// A help text, read: `usage:` lines, paragraphs, options, and what the exit status means.
@@ -46,16 +47,6 @@ pub(crate) fn read(help: &str) -> Page<'_> {
         }
     }
     page
-}
-
-/// Text for roff: dashes and backslashes are plain, and no line begins with a request.
-fn roff(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-");
-    if text.starts_with(['.', '\'']) {
-        format!("\\&{text}")
-    } else {
-        text
-    }
 }
 
 /// The manual page of `lkm NAME`, section 1.

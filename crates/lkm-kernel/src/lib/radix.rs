@@ -81,6 +81,16 @@ fn new_node(cx: &mut Cx, root: u64, parent: u64, shift: u32, offset: u64) -> R {
     Ok(new)
 }
 
+/// Puts a new node where a place is empty; the entry that stands there now.
+fn hang(cx: &mut Cx, place: &Place, new: u64) -> R {
+    let entry = new | 2;
+    cx.w64(place.slot, entry)?;
+    if place.node != 0 {
+        node::add_counts(cx, place.node, 1, 0)?;
+    }
+    Ok(entry)
+}
+
 /// Puts nodes above the head until the index fits; the shift of a node above the head.
 fn extend(cx: &mut Cx, root: u64, index: u64, mut shift: u32) -> R<u32> {
     let bits = node::bits(cx);
@@ -146,11 +156,7 @@ pub(super) fn create(cx: &mut Cx, root: u64, index: u64) -> R<Place> {
         shift = shift.saturating_sub(bits);
         if entry == 0 {
             let new = new_node(cx, root, place.node, shift, offset)?;
-            entry = new | 2;
-            cx.w64(place.slot, entry)?;
-            if place.node != 0 {
-                node::add_counts(cx, place.node, 1, 0)?;
-            }
+            entry = hang(cx, &place, new)?;
         } else if !is_node(entry) {
             break;
         }
@@ -327,11 +333,7 @@ pub(super) fn free_place(
             if entry == 0 {
                 let new = new_node(cx, root, place.node, shift, offset)?;
                 node::mark_all(cx, new, FREE)?;
-                entry = new | 2;
-                cx.w64(place.slot, entry)?;
-                if place.node != 0 {
-                    node::add_counts(cx, place.node, 1, 0)?;
-                }
+                entry = hang(cx, &place, new)?;
             } else if !is_node(entry) {
                 break;
             }

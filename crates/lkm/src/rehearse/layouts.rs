@@ -366,12 +366,8 @@ fn cache_dir() -> Option<PathBuf> {
 /// Writes a cache file, or does without: another process sees the old file or the new one.
 fn keep(file: &Path, text: &str) {
     let Some(dir) = file.parent() else { return };
-    let part = file.with_extension(format!("part-{}", std::process::id()));
-    let written = std::fs::create_dir_all(dir)
-        .and_then(|()| std::fs::write(&part, text))
-        .and_then(|()| std::fs::rename(&part, file));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&part);
+    if std::fs::create_dir_all(dir).is_ok() {
+        let _ = super::save(file, text);
     }
 }
 
