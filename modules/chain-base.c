@@ -3,6 +3,7 @@
 //#Verdict: clean
 //#Result: load=0 init=0
 //#Real: load=0 unload=0 silent
+//#Numbers: 100 -> 250
 #include <linux/atomic.h>
 #include <linux/module.h>
 

@@ -3,6 +3,7 @@
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
+//#Numbers: 128 -> 200
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>

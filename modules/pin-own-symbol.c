@@ -5,6 +5,7 @@
 //#May: self-module-get
 //#Result: load=0 init=0 exit=not-run
 //#Real: load=0 unload=-11 silent alone wait
+//#Numbers: 42 -> 17, 10 -> 3
 #include <linux/module.h>
 #include <linux/workqueue.h>
 

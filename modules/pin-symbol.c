@@ -5,6 +5,7 @@
 //#Expect: module-pinned "chain_base"
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
+//#Numbers: add(1 -> add(5
 #include <linux/module.h>
 
 extern int chain_base_add(int n);

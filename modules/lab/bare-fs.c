@@ -4,6 +4,7 @@
 //#Expect: missing-owner init "file system barefs"
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
+//#Numbers: 0x42415245 -> 0x7654321
 #include <linux/fs.h>
 #include <linux/module.h>
 

@@ -4,6 +4,7 @@
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
+//#Numbers: seconds = 3 -> seconds = 4, 7 -> 11, 1000 -> 1300
 #include <linux/delay.h>
 #include <linux/module.h>
 

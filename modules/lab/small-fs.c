@@ -7,6 +7,7 @@
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
+//#Numbers: 2 -> 5, 0x534d414c -> 0x1234567
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/module.h>

@@ -3,6 +3,7 @@
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
+//#Numbers: none
 #include <linux/module.h>
 
 static int __init asked_init(void)

@@ -5,6 +5,7 @@
 //#May: deadlock
 //#May: wedged-module
 //#Real: unsafe
+//#Numbers: none
 #include <linux/kmod.h>
 #include <linux/module.h>
 

@@ -7,12 +7,13 @@
  * where=init|recv   where the thread is made
  * flags=0|0x400     clone flags; 0x400 is CLONE_FILES
  * how=plain|daemonize|kthread
- * rounds=N          how many seconds the thread lives (0: until the end of all days)
+ * rounds=N          how many rounds of a second the thread lives (0: until the end of all days)
  */
 //#Options: --profile 2.6.32
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=-2 log "Unknown symbol"
+//#Numbers: 31 -> 27, 1000 -> 1700
 #include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/kthread.h>
@@ -25,6 +26,8 @@
 #include <net/sock.h>
 
 #define UNIT 31
+/* Milliseconds. */
+#define ROUND 1000
 
 /* Old kernels export these. */
 extern void daemonize(const char *name, ...);
@@ -53,7 +56,7 @@ static int handoff(void *data)
 		daemonize("handoff");
 	tell("thread");
 	for (n = 0; !rounds || n < rounds; n++)
-		schedule_timeout_interruptible(HZ);
+		schedule_timeout_interruptible(msecs_to_jiffies(ROUND));
 	tell("thread ends");
 	return 0;
 }

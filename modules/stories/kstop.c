@@ -14,12 +14,18 @@
 //#May: oops init at kstop_init "made to fail"
 //#Result: load=0 init=0
 //#Real: unsafe
+//#Numbers: 10 -> 37, ANSWER 0 -> ANSWER 7
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/string.h>
+
+/* What the thread answers. */
+#define ANSWER 0
+/* Jiffies between its looks. */
+#define PAUSE 10
 
 static char *how = "once";
 module_param(how, charp, 0444);
@@ -32,15 +38,15 @@ static int function(void *data)
 {
 	pr_info("kstop: thread %s\n", how);
 	if (!strcmp(how, "once") || !strcmp(how, "ref"))
-		return 0;
+		return ANSWER;
 	if (allow)
 		allow_signal(SIGKILL);
 	while (!kthread_should_stop()) {
 		if (!strcmp(how, "signal") && signal_pending(current))
 			break;
-		schedule_timeout_interruptible(10);
+		schedule_timeout_interruptible(PAUSE);
 	}
-	return 0;
+	return ANSWER;
 }
 
 static int __init kstop_init(void)

@@ -8,6 +8,7 @@
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
+//#Numbers: 100 -> 270, 24 -> 200
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
@@ -20,7 +21,12 @@
 static char *misuse = "none";
 module_param(misuse, charp, 0444);
 
+#define LABEL 24
+/* Milliseconds. */
+#define PAUSE 100
+
 struct box {
+	char label[LABEL];
 	struct mutex lock;
 	int value;
 };
@@ -50,7 +56,7 @@ static int in_thread(void)
 		return PTR_ERR(k);
 	get_task_struct(k);
 	wake_up_process(k);
-	schedule_timeout_uninterruptible(HZ / 10);
+	schedule_timeout_uninterruptible(msecs_to_jiffies(PAUSE));
 	kthread_stop(k);
 	put_task_struct(k);
 	return 0;

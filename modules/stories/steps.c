@@ -10,6 +10,7 @@
 //#Result: load=0 init=0 exit=done
 //#Log: "steps: exit"
 //#Real: load=0 unload=0 silent
+//#Numbers: n + 1 -> n + 5
 #include <linux/module.h>
 
 static int ret;

@@ -12,6 +12,8 @@
 //#Result: load=null init=null exit=not-run
 //#Log: "vms_init++++++++++"
 //#Real: unsafe
+//#Numbers: PLATFORM_DEVID_NONE -> 4
+//#Fixed: 2 what sscanf answers when both were read
 #include <linux/err.h>
 #include <linux/input.h>
 #include <linux/module.h>
@@ -53,7 +55,7 @@ static int __init vms_init(void)
 	int ret;
 
 	pr_info("vms_init===========\n");
-	vms_dev = platform_device_register_simple("vms", -1, NULL, 0);
+	vms_dev = platform_device_register_simple("vms", PLATFORM_DEVID_NONE, NULL, 0);
 	if (IS_ERR(vms_dev)) {
 		pr_err("####vms: platform_device_register_simple failed\n");
 		return PTR_ERR(vms_dev);

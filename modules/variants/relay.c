@@ -9,6 +9,7 @@
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=-2 log "Unknown symbol"
+//#Numbers: 30 -> 24, 1000 -> 1700
 #include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/kthread.h>
@@ -21,6 +22,8 @@
 #include <net/sock.h>
 
 #define UNIT 30
+/* Milliseconds. */
+#define ROUND 1000
 
 static char *how = "plain";
 module_param(how, charp, 0444);
@@ -41,7 +44,7 @@ static int second(void *data)
 {
 	pr_info("relay: second: refcount %d\n", (int)module_refcount(THIS_MODULE));
 	for (;;)
-		schedule_timeout_interruptible(HZ);
+		schedule_timeout_interruptible(msecs_to_jiffies(ROUND));
 	return 0;
 }
 

@@ -19,11 +19,14 @@
 //! | `//#Hostile: told` | it attacks its host: the report comes in time from a live process, and is not clean |
 //! | `//#Hostile: contained` | the same, but what it does is nothing to a kernel, and need not be told |
 //! | `//#Build: blind` | built without telling modpost of licences and namespaces |
+//! | `//#Numbers: 31 -> 27, HZ -> 2 * HZ` | what stands in the place of its numbers in a copy with other ones; `none` when it has none |
+//! | `//#Fixed: 9 the number of SIGKILL` | a number that is the kernel's, and why |
 //!
 //! SYMBOL is a prefix of the finding's `at`, TEXT a part of its message, its history or its
 //! `at`, in any case. A finding that no `Expect` or `May` describes is a failure unless it is
 //! the consequence of another one; an `Expect` that no finding meets is a failure.
 
+use crate::numbers::Numbers;
 use serde_json::Value;
 
 /// A finding that is described.
@@ -69,6 +72,8 @@ pub struct Directives {
     pub hostile: bool,
     /// The report may still be clean.
     pub contained: bool,
+    /// Which of its numbers may be others.
+    pub numbers: Numbers,
 }
 
 /// The phases a report knows.
@@ -203,6 +208,8 @@ pub fn parse(source: &str) -> Result<Directives, String> {
                 found.contained = value == "contained";
             }
             "Build" if value == "blind" => {}
+            "Numbers" => found.numbers.declare(value).map_err(wrong)?,
+            "Fixed" => found.numbers.fix(value).map_err(wrong)?,
             _ => return Err(format!("unknown directive {line}")),
         }
     }

@@ -157,6 +157,22 @@ pub fn build(headers: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::e
     }
 }
 
+/// Builds modules from texts, of which some are changed, in a directory of their own.
+pub fn build_texts(
+    headers: &Headers,
+    texts: &[(&str, &str)],
+    dir: &Path,
+) -> Result<(), Box<dyn std::error::Error>> {
+    fs::create_dir_all(dir)?;
+    let mut kbuild = String::from("# written by cargo xtask test\n");
+    for (name, text) in texts {
+        kbuild.push_str(&format!("obj-m += {name}.o\n"));
+        write_if_changed(&dir.join(format!("{name}.c")), text.as_bytes())?;
+    }
+    write_if_changed(&dir.join("Kbuild"), kbuild.as_bytes())?;
+    make(headers, dir, &[], true)
+}
+
 /// A module that says that it shows the behaviour of a function must call that function: what it
 /// names and has no undefined symbol for.
 fn idle_claims(source: &Source, dir: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {

@@ -5,6 +5,7 @@
 mod bless;
 mod closure;
 mod compare;
+mod copies;
 mod corrupt;
 mod cpio;
 mod expect;
@@ -15,6 +16,7 @@ mod kbuild;
 mod kernel;
 mod kmod_suite;
 mod marks;
+mod numbers;
 mod paths;
 mod real;
 mod record;

@@ -23,6 +23,9 @@ const MEANT: &[&str] = &[
     "of",
 ];
 
+/// What aliases begin with that the kernel makes itself.
+const KINDS: &[&str] = &["fs"];
+
 /// The new name of a word: each letter is another letter of the same case.
 pub fn other(word: &str) -> String {
     let turn = |c: char, base: u8| char::from((c as u8 - base + 13) % 26 + base);
@@ -176,8 +179,10 @@ impl Renaming {
         };
         let text = String::from_utf8_lossy(&value[..end]).into_owned();
         let mut new = String::new();
-        for piece in pieces(&text) {
-            if MEANT.contains(&piece) {
+        for (at, piece) in pieces(&text).into_iter().enumerate() {
+            // By its first word the kernel asks for a kind of module.
+            let kind = at == 0 && key == "alias" && KINDS.contains(&piece);
+            if kind || MEANT.contains(&piece) {
                 new.push_str(piece);
             } else {
                 new.push_str(&self.change(piece));
@@ -269,12 +274,15 @@ impl Renaming {
                 | "unload"
                 | "tree"
                 | "findings"
+                | "open"
+                | "write"
+                | "mount"
         );
         let mut out = vec![first.to_owned()];
         let rest: Vec<&str> = words.collect();
         let (keep, rest) = match first {
-            // The process's name, and the command in it.
-            "start" if rest.len() > 2 => {
+            // The process's name, or how often, and the command.
+            "start" | "proc" | "repeat" if rest.len() > 2 => {
                 out.push(rest[0].to_owned());
                 out.push(self.line(&rest[1..].join(" ")));
                 return out.join(" ");
@@ -289,7 +297,9 @@ impl Renaming {
             // A system call's own word, where the tool's would be a parameter.
             let call = matches!(first, "delete_module" | "finit_module");
             let option = call && word.starts_with("flags=") || word.starts_with("--");
-            if keep || option {
+            // The kernel's own files.
+            let path = word.starts_with("/sys/") || word.starts_with("/proc/");
+            if keep || option || path {
                 out.push(word.to_owned());
                 continue;
             }

@@ -221,19 +221,19 @@ fn kmod_suite() -> Tally {
     })
 }
 
-/// The story scripts, as they are and with other names.
-fn stories(lkm: &Path) -> [Tally; 2] {
-    let or = |made: Result<Tally, Box<dyn std::error::Error>>, group| {
-        made.unwrap_or_else(|e| {
-            let mut tally = Tally::new(group);
-            tally.add("set-up", &[e.to_string()]);
-            tally
-        })
+/// The story scripts, as they are, and on copies with other numbers and names.
+fn stories(lkm: &Path) -> Vec<Tally> {
+    let failed = |group, e: Box<dyn std::error::Error>| {
+        let mut tally = Tally::new(group);
+        tally.add("set-up", &[e.to_string()]);
+        tally
     };
-    [
-        or(crate::stories::all(lkm), "stories"),
-        or(crate::stories::renamed(lkm), "stories renamed"),
-    ]
+    let mut groups = vec![crate::stories::all(lkm).unwrap_or_else(|e| failed("stories", e))];
+    match crate::copies::all(lkm) {
+        Ok(copies) => groups.extend(copies),
+        Err(e) => groups.push(failed("stories on copies", e)),
+    }
+    groups
 }
 
 /// Random commands for an hour, at the prompt of the lab.
