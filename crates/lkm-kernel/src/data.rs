@@ -171,6 +171,8 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
             Ok(Some(at))
         }
         "pv_ops" => Ok(Some(pv_ops(cx)?)),
+        // A static key that is off.
+        "hugetlb_optimize_vmemmap_key" => Ok(Some(alloc(cx, 16, 8)?)),
         "empty_zero_page" | "zero_page" => Ok(Some(alloc(cx, 4096, 4096)?)),
         "_ctype" => Ok(Some(ctype(cx)?)),
         _ => {

@@ -76,10 +76,18 @@ offsets! {
         vma_vm_start = "vm_area_struct"."vm_start";
         vma_vm_end = "vm_area_struct"."vm_end";
         vma_vm_flags = "vm_area_struct"."vm_flags";
+        vma_vm_mm = "vm_area_struct"."vm_mm";
+        vma_vm_page_prot = "vm_area_struct"."vm_page_prot";
         vma_vm_ops = "vm_area_struct"."vm_ops";
         vma_vm_pgoff = "vm_area_struct"."vm_pgoff";
         vma_vm_file = "vm_area_struct"."vm_file";
+        vm_ops_open = "vm_operations_struct"."open";
         vm_ops_close = "vm_operations_struct"."close";
+        vm_ops_may_split = "vm_operations_struct"."may_split";
+        vm_ops_fault = "vm_operations_struct"."fault";
+        vm_ops_page_mkwrite = "vm_operations_struct"."page_mkwrite";
+        vm_ops_pfn_mkwrite = "vm_operations_struct"."pfn_mkwrite";
+        mm_mmap_lock = "mm_struct"."mmap_lock";
         inode_i_mode = "inode"."i_mode";
         inode_i_rdev = "inode"."i_rdev";
         inode_i_fop = "inode"."i_fop";
@@ -266,6 +274,8 @@ offsets! {
     }
     sizes {
         vma_size = "vm_area_struct";
+        vm_ops_size = "vm_operations_struct";
+        mm_size = "mm_struct";
         task_size = "task_struct";
         module_size = "module";
         file_size = "file";
@@ -459,6 +469,16 @@ offsets! {
         radix_iter_node = "radix_tree_iter"."node" or 24;
         idr_base = "idr"."idr_base" or 16;
         idr_next = "idr"."idr_next" or 20;
+        vmf_vma = "vm_fault"."vma" or 0;
+        vmf_gfp_mask = "vm_fault"."gfp_mask" or 8;
+        vmf_pgoff = "vm_fault"."pgoff" or 16;
+        vmf_address = "vm_fault"."address" or 24;
+        vmf_real_address = "vm_fault"."real_address" or 32;
+        vmf_flags = "vm_fault"."flags" or 40;
+        vmf_cow_page = "vm_fault"."cow_page" or 72;
+        vmf_page = "vm_fault"."page" or 80;
+        page_flags = "page"."flags" or 0;
+        page_mapping = "page"."mapping" or 24;
         page_compound_head = "page"."compound_head" or 8;
         page_mapcount = "page"."_mapcount" or 48;
         page_refcount = "page"."_refcount" or 52;

@@ -91,7 +91,7 @@ pub struct Kernel {
     uaccess: mm::uaccess::State,
     files: fs::files::State,
     open: fs::open::State,
-    mmaps: fs::mmap::State,
+    mmaps: mm::mmap::State,
     chrdev: fs::chrdev::State,
     sysfs: fs::sysfs::State,
     proc: fs::proc::State,

@@ -290,6 +290,8 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::printk::sprintf::ROWS,
         crate::swnode::ROWS,
         crate::mm::pages::ROWS,
+        crate::mm::remap::ROWS,
+        crate::mm::memory::ROWS,
         crate::mm::percpu::ROWS,
         crate::mm::mempool::ROWS,
         crate::jump_label::ROWS,

@@ -121,6 +121,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "active-free",
         "a live timer, work or thread was in freed memory",
     ),
+    (
+        "mapped-free",
+        "memory was freed that a process has mapped by page frame number; detail says who",
+    ),
     ("symbol-put", "symbol_put of a symbol that was not got"),
     (
         "missing-owner",

@@ -1,5 +1,6 @@
 //! `lkm lab`: the lab's kernel at a prompt, or driven by a script (docs/lab-script.md) with its expectations.
 
+mod act_words;
 mod acts;
 mod complete;
 mod done;

@@ -116,6 +116,11 @@ const ROWS: &[Row] = &[
         "freed memory that something active is in",
     ),
     row(
+        "mapped-free",
+        "use-after-free",
+        "freed memory that a process has mapped",
+    ),
+    row(
         "state-edited",
         "forced-unload",
         "a module's struct module was edited by hand",

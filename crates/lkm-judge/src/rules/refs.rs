@@ -89,10 +89,16 @@ fn pinned(case: &mut Case<'_, '_>) {
         .map(|(i, l)| (i, l.placed, l.gone, l.unload.last().copied(), l.state))
         .collect();
     for (index, placed, gone, unload, _) in lives {
-        if gone.is_some() || !matches!(unload, Some((_, EAGAIN))) {
+        if gone.is_some() {
             continue;
         }
         let open = outstanding(case, placed);
+        if !matches!(unload, Some((_, EAGAIN))) {
+            for change in &open {
+                left_open(case, index, change);
+            }
+            continue;
+        }
         // The loader's own hold stands for a load that never ended: another rule tells that.
         for change in open.iter().filter(|c| c.why != "init") {
             if case.full("module-pinned") {
@@ -144,6 +150,56 @@ fn pinned(case: &mut Case<'_, '_>) {
             case.push(draft);
         }
     }
+}
+
+/// A process has ended without closing a file, and a kernel thread that shares its table keeps it open. Nobody needs
+/// to try an unload to know that: the file had its chance to go.
+fn left_open(case: &mut Case<'_, '_>, life: usize, change: &RefChange<'_>) {
+    let ledger = case.ledger;
+    let of = |f: &&FileEvent<'_>| change.key != 0 && f.file == change.key;
+    let Some(left) = ledger
+        .files
+        .iter()
+        .rev()
+        .filter(of)
+        .find(|f| f.how == "left")
+    else {
+        return;
+    };
+    if case.full("module-pinned") {
+        return;
+    }
+    let mut draft = case.draft("module-pinned", &change.at);
+    draft.life = Some(life);
+    draft.key = change.key;
+    draft.detail = "shared-table".to_owned();
+    draft.phase = Phase::Use;
+    let sharer = ledger
+        .files
+        .iter()
+        .rev()
+        .filter(of)
+        .find(|f| f.how == "inherited" && f.at.tid != left.at.tid);
+    let thread = sharer.map_or("a kernel thread".to_owned(), |f| {
+        format!("the kernel thread {}", ledger.task_name(f.at.tid))
+    });
+    draft.message = format!(
+        "{} has ended without closing its files, and {thread} shares its table (CLONE_FILES): {} stays open as descriptor {}, and with it the module",
+        ledger.task_name(left.at.tid),
+        left.what,
+        left.fd
+    );
+    draft.fix =
+        "make the thread with kthread_run, which shares nothing; or close its files in the thread"
+            .to_owned();
+    draft
+        .history
+        .push(case.step("taken", &change.at, change.why));
+    for file in ledger.files.iter().filter(of).take(8) {
+        draft.history.push(case.step(file.how, &file.at, file.what));
+    }
+    case.doubt(&mut draft);
+    case.push(draft);
 }
 
 /// References on other modules that the judged one took by call, and kept when it went.

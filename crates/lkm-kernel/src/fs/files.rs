@@ -531,6 +531,7 @@ pub fn exit_files(cx: &mut Cx, tid: Tid) -> R<()> {
     let table = &mut cx.files.tables[index];
     table.users = table.users.saturating_sub(1);
     if table.users > 0 {
+        tell_left(cx, tid, index);
         return Ok(());
     }
     for (fd, file) in std::mem::take(&mut table.fds) {
@@ -540,6 +541,37 @@ pub fn exit_files(cx: &mut Cx, tid: Tid) -> R<()> {
         }
     }
     Ok(())
+}
+
+/// A process has left its table and did not close its files: those that pin a module stay open in the kernel threads
+/// that share it (CLONE_FILES), if nobody else does.
+fn tell_left(cx: &mut Cx, tid: Tid, index: usize) {
+    let kind = |tid: Tid| cx.sched.tasks[tid as usize].kind;
+    let sharers = cx.files.by_task.iter().filter(|&(_, &at)| at == index);
+    let threads_only = sharers.fold(true, |all, (&other, _)| {
+        all && kind(other) == TaskKind::Kthread
+    });
+    if kind(tid) != TaskKind::User || !threads_only {
+        return;
+    }
+    let fds: Vec<(u32, u64)> = cx.files.tables[index]
+        .fds
+        .iter()
+        .map(|(&fd, &file)| (fd, file))
+        .filter(|&(_, file)| file != 0 && pinned(cx, file).is_some())
+        .collect();
+    for (fd, file) in fds {
+        tell(cx, tid, fd, file, "left");
+        let what = info(cx, file).map_or_else(String::new, |o| o.what.clone());
+        let module = pinned(cx, file).unwrap_or_default();
+        let task = &cx.sched.tasks[tid as usize];
+        let text = format!(
+            "{}/{} ends and closes nothing: {what} stays open in the kernel thread that shares its files, and pins {module}",
+            task.comm, task.pid
+        );
+        let kind = "note".into();
+        trace::emit(cx, Event::Output { kind, text });
+    }
 }
 
 /// A task ends: its file table goes, and what it put last is released.

@@ -6,7 +6,6 @@ pub mod file_calls;
 pub mod files;
 pub mod filesystems;
 pub mod kernel_sysctl;
-pub mod mmap;
 pub mod open;
 pub mod ops;
 pub mod proc;

@@ -2,9 +2,12 @@
 
 pub(crate) mod cpu;
 pub mod guard;
+pub mod memory;
 pub(crate) mod mempool;
+pub mod mmap;
 pub(crate) mod pages;
 pub(crate) mod percpu;
+pub(crate) mod remap;
 pub mod slab;
 pub mod task_struct;
 pub mod uaccess;

@@ -36,7 +36,7 @@ pub(crate) const ROWS: &[Row] = &[
     pages_row("alloc_pages_exact_noprof", alloc_pages_exact, 1),
     behaves("__free_pages", free_pages_by_page),
     behaves("free_pages", free_pages),
-    behaves("free_pages_exact", free_pages),
+    behaves("free_pages_exact", free_pages_exact),
     behaves("__folio_put", folio_put),
     behaves("split_page", nothing),
     vmalloc_row("vmalloc", vmalloc),
@@ -51,9 +51,9 @@ pub(crate) const ROWS: &[Row] = &[
     vmalloc_row("vzalloc_noprof", vzalloc),
     vmalloc_row("vzalloc_node", vzalloc),
     vmalloc_row("vzalloc_node_noprof", vzalloc),
-    vmalloc_row("vmalloc_user", vzalloc),
-    vmalloc_row("vmalloc_user_noprof", vzalloc),
-    vmalloc_row("vmalloc_32_user", vzalloc),
+    vmalloc_row("vmalloc_user", vmalloc_user),
+    vmalloc_row("vmalloc_user_noprof", vmalloc_user),
+    vmalloc_row("vmalloc_32_user", vmalloc_user),
     vmalloc_row("vcalloc", vcalloc),
     vmalloc_row("__vcalloc", vcalloc),
     vmalloc_row("vmalloc_array", vmalloc_array),
@@ -86,6 +86,8 @@ const PG_HEAD: u64 = 1 << 16;
 pub struct State {
     /// Key to the first address, and whether it is vmalloc's.
     live: Map<u64, (u64, bool)>,
+    /// vmalloc areas that may be mapped by user space (VM_USERMAP): address to bytes.
+    for_user: Map<u64, u64>,
 }
 
 /// virt_to_page.
@@ -117,7 +119,8 @@ fn take(cx: &mut Cx, size: u64, gfp: u64, flat: bool) -> R {
         cx.fill(page, 0, STRUCT_PAGE)?;
         // Nobody maps it; one user.
         cx.w32(page + cx.off.page_mapcount, u32::MAX)?;
-        cx.w32(page + cx.off.page_refcount, u32::from(index == 0))?;
+        // Pages of a flat allocation are counted one by one.
+        cx.w32(page + cx.off.page_refcount, u32::from(index == 0 || flat))?;
         if gfp & GFP_COMP != 0 && !flat && size > map::PAGE {
             if index == 0 {
                 cx.w64(page, PG_HEAD)?;
@@ -202,6 +205,14 @@ fn give(cx: &mut Cx, key: u64, other: u64, function: &'static str, kind: &str) -
         trace::misuse(cx, "redzone", &detail, found, function);
     }
     crate::locking::on_free(cx, addr)?;
+    if let Some(block) = guard::block_at(cx, addr) {
+        super::mmap::on_free(cx, addr, block.size, function);
+        super::mmap::keep_mapped(cx, addr, block.size)?;
+        for at in (addr..addr + block.size).step_by(map::PAGE as usize) {
+            cx.w32(page_of(at) + cx.off.page_refcount, 0)?;
+        }
+    }
+    cx.pages.for_user.remove(&addr);
     let (tid, site) = (crate::sched::current_tid(cx), trace::site(cx));
     trace::emit(
         cx,
@@ -218,10 +229,56 @@ fn give(cx: &mut Cx, key: u64, other: u64, function: &'static str, kind: &str) -
 }
 
 fn free_pages(cx: &mut Cx, c: &Call) -> R {
-    if c.a[0] != 0 {
-        give(cx, c.a[0], page_of(c.a[0]), "free_pages", "pages")?;
+    let addr = c.a[0];
+    if addr == 0 {
+        return Ok(0);
+    }
+    // Somebody else's reference keeps them: the last to put frees.
+    let at = page_of(addr) + cx.off.page_refcount;
+    let count = cx.r32(at).unwrap_or(0);
+    if count > 1 {
+        cx.w32(at, count - 1)?;
+    } else {
+        give(cx, addr, page_of(addr), "free_pages", "pages")?;
     }
     Ok(0)
+}
+
+fn free_pages_exact(cx: &mut Cx, c: &Call) -> R {
+    if c.a[0] != 0 {
+        give(cx, c.a[0], page_of(c.a[0]), "free_pages_exact", "pages")?;
+    }
+    Ok(0)
+}
+
+/// The page that counts for a page: the first of its compound.
+pub(crate) fn head(cx: &Cx, page: u64) -> R {
+    let word = cx.r64(page.wrapping_add(cx.off.page_compound_head))?;
+    Ok(if word & 1 != 0 { word - 1 } else { page })
+}
+
+/// get_page.
+pub(crate) fn get_page(cx: &mut Cx, page: u64) -> R<()> {
+    let at = head(cx, page)?.wrapping_add(cx.off.page_refcount);
+    let count = cx.r32(at)?;
+    Ok(cx.w32(at, count.wrapping_add(1))?)
+}
+
+/// put_page: the last one frees it.
+pub(crate) fn put_page(cx: &mut Cx, page: u64) -> R<()> {
+    let page = head(cx, page)?;
+    let at = page.wrapping_add(cx.off.page_refcount);
+    let count = cx.r32(at)?.wrapping_sub(1);
+    cx.w32(at, count)?;
+    if count == 0 {
+        drop_page(cx, page, "put_page")?;
+    }
+    Ok(())
+}
+
+/// Bytes of the vmalloc area that begins at an address and may be mapped by user space.
+pub(crate) fn user_area(cx: &Cx, addr: u64) -> Option<u64> {
+    cx.pages.for_user.get(&addr).copied()
 }
 
 /// The last user of a page puts it: then it is given back.
@@ -266,6 +323,15 @@ fn virtually(cx: &mut Cx, size: u64, zero: bool) -> R {
 
 fn vmalloc(cx: &mut Cx, c: &Call) -> R {
     virtually(cx, c.a[0], false)
+}
+
+fn vmalloc_user(cx: &mut Cx, c: &Call) -> R {
+    let addr = virtually(cx, c.a[0], true)?;
+    if addr != 0 {
+        let size = c.a[0].next_multiple_of(map::PAGE);
+        cx.pages.for_user.insert(addr, size);
+    }
+    Ok(addr)
 }
 
 fn vmalloc_gfp(cx: &mut Cx, c: &Call) -> R {

@@ -184,6 +184,9 @@ pub fn free(cx: &mut Cx, ptr: u64, function: &'static str) -> R<()> {
         bad_free(cx, ptr, function);
         return Ok(());
     }
+    if let Some(block) = guard::block_at(cx, ptr) {
+        super::mmap::on_free(cx, ptr, block.size, function);
+    }
     if let Some(block) = guard::block_at(cx, ptr)
         && let Some(at) = guard::damaged(cx, &block)
     {

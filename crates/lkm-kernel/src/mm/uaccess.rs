@@ -43,9 +43,14 @@ const fn dup(name: &'static str, fun: crate::abi::Fun) -> Row {
 #[derive(Default)]
 pub struct State {
     maps: BTreeMap<u64, u64>,
+    /// Ranges of file mappings: start to length and how many processes have it there. Their pages are looked up,
+    /// never touched in place.
+    files: BTreeMap<u64, (u64, u32)>,
 }
 
 const GFP_KERNEL: u64 = 0xcc0;
+/// Most bytes of one copy to or from a file mapping.
+const MAX_COPY: u64 = map::USER.size;
 
 /// Whether `len` bytes at `addr` lie in the user range (access_ok, as the lab has it).
 pub fn is_user(addr: u64, len: u64) -> bool {
@@ -55,20 +60,55 @@ pub fn is_user(addr: u64, len: u64) -> bool {
             .is_some_and(|end| end <= map::USER.end())
 }
 
-/// Maps `len` bytes of zeroed user memory; its address, or None when the range is full.
-pub fn map_pages(cx: &mut Cx, len: u64) -> Option<u64> {
-    let len = len.max(1).checked_next_multiple_of(map::PAGE)?;
+/// The lowest free range of `len` bytes.
+fn free_range(cx: &Cx, len: u64) -> Option<u64> {
     let mut at = map::USER.start + map::PAGE;
-    for (&start, &size) in &cx.uaccess.maps {
+    if len > map::USER.size {
+        return None;
+    }
+    let files = cx.uaccess.files.iter().map(|(&at, &(len, _))| (at, len));
+    let mut taken: Vec<(u64, u64)> = cx.uaccess.maps.iter().map(|(&a, &l)| (a, l)).collect();
+    taken.extend(files);
+    taken.sort_unstable();
+    for (start, size) in taken {
         if at + len < start {
             break;
         }
         // One page stays unmapped between two mappings.
         at = start + size + map::PAGE;
     }
-    if at + len > map::USER.end() {
-        return None;
+    (at + len <= map::USER.end()).then_some(at)
+}
+
+/// Reserves `len` bytes of user addresses for a file mapping; None when the range is full.
+pub(crate) fn reserve(cx: &mut Cx, len: u64) -> Option<u64> {
+    let at = free_range(cx, len)?;
+    cx.protect(map::USER, at, len, Prot::None).ok()?;
+    cx.uaccess.files.insert(at, (len, 1));
+    Some(at)
+}
+
+/// One more process has a file mapping at that address.
+pub(crate) fn share(cx: &mut Cx, at: u64) {
+    if let Some((_, users)) = cx.uaccess.files.get_mut(&at) {
+        *users += 1;
     }
+}
+
+/// One less does; the last gives the range back.
+pub(crate) fn give_back(cx: &mut Cx, at: u64) {
+    if let Some((_, users)) = cx.uaccess.files.get_mut(&at) {
+        *users -= 1;
+        if *users == 0 {
+            cx.uaccess.files.remove(&at);
+        }
+    }
+}
+
+/// Maps `len` bytes of zeroed user memory; its address, or None when the range is full.
+pub fn map_pages(cx: &mut Cx, len: u64) -> Option<u64> {
+    let len = len.max(1).checked_next_multiple_of(map::PAGE)?;
+    let at = free_range(cx, len)?;
     cx.protect(map::USER, at, len, Prot::ReadWrite).ok()?;
     cx.uaccess.maps.insert(at, len);
     Some(at)
@@ -111,6 +151,13 @@ fn reachable(cx: &Cx, addr: u64, len: u64) -> u64 {
 
 /// copy_from_user: the number of bytes that could not be copied. The rest of `to` is zeroed.
 pub fn from_user(cx: &mut Cx, to: u64, from: u64, len: u64) -> R {
+    if mm::memory::is_mapping(cx, from) {
+        let got = mm::memory::load(cx, from, len.min(MAX_COPY))?.0;
+        cx.write(to, &got)?;
+        let can = got.len() as u64;
+        cx.fill(to + can, 0, len - can)?;
+        return Ok(len - can);
+    }
     let can = reachable(cx, from, len);
     cx.copy(to, from, can)?;
     if can < len {
@@ -121,6 +168,11 @@ pub fn from_user(cx: &mut Cx, to: u64, from: u64, len: u64) -> R {
 
 /// copy_to_user: the number of bytes that could not be copied.
 pub fn to_user(cx: &mut Cx, to: u64, from: u64, len: u64) -> R {
+    if mm::memory::is_mapping(cx, to) {
+        let bytes = cx.bytes(from, len.min(MAX_COPY))?;
+        let done = mm::memory::store(cx, to, &bytes)?.0;
+        return Ok(len - done as u64);
+    }
     let can = reachable(cx, to, len);
     cx.copy(to, from, can)?;
     Ok(len - can)
@@ -128,6 +180,10 @@ pub fn to_user(cx: &mut Cx, to: u64, from: u64, len: u64) -> R {
 
 /// Bytes of the lab's own to user memory; the number that could not be copied.
 pub fn bytes_to_user(cx: &mut Cx, to: u64, bytes: &[u8]) -> R {
+    if mm::memory::is_mapping(cx, to) {
+        let done = mm::memory::store(cx, to, bytes)?.0;
+        return Ok((bytes.len() - done) as u64);
+    }
     let can = reachable(cx, to, bytes.len() as u64);
     cx.write(to, &bytes[..can as usize])?;
     Ok(bytes.len() as u64 - can)
@@ -307,16 +363,24 @@ fn strndup_user(cx: &mut Cx, c: &Call) -> R {
     }
 }
 
-/// Anonymous memory of the process; files cannot be mapped here.
+/// vm_mmap(file, addr, len, prot, flag, offset): of a file, or anonymous memory.
 fn vm_mmap(cx: &mut Cx, c: &Call) -> R {
-    let [file, _, len, ..] = c.a;
-    if file != 0 {
-        return Ok(neg(ENODEV));
-    }
-    if len == 0 {
+    let [file, _, len, prot, flag, offset] = c.a;
+    if len == 0 || !offset.is_multiple_of(map::PAGE) {
         return Ok(neg(EINVAL));
     }
-    Ok(map_pages(cx, len).unwrap_or(neg(ENOMEM)))
+    if file == 0 {
+        return Ok(map_pages(cx, len).unwrap_or(neg(ENOMEM)));
+    }
+    let wish = mm::mmap::Wish {
+        len,
+        offset,
+        // MAP_PRIVATE, PROT_WRITE.
+        private: flag & 2 != 0,
+        write: Some(prot & 2 != 0),
+    };
+    let tid = crate::sched::current_tid(cx);
+    Ok(mm::mmap::map_file(cx, tid, file, &wish)? as u64)
 }
 
 fn vm_munmap(cx: &mut Cx, c: &Call) -> R {
@@ -324,8 +388,18 @@ fn vm_munmap(cx: &mut Cx, c: &Call) -> R {
     if len == 0 || !addr.is_multiple_of(map::PAGE) {
         return Ok(neg(EINVAL));
     }
-    unmap_pages(cx, addr, len);
-    Ok(0)
+    if cx
+        .uaccess
+        .maps
+        .range(..=addr)
+        .next_back()
+        .is_some_and(|(&start, &size)| addr < start + size)
+    {
+        unmap_pages(cx, addr, len);
+        return Ok(0);
+    }
+    let tid = crate::sched::current_tid(cx);
+    Ok(mm::mmap::unmap_in_call(cx, tid, addr, len)? as u64)
 }
 
 fn no_fault_left(_: &mut Cx, _: &Call) -> R {

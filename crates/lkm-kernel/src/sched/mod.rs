@@ -21,7 +21,7 @@ use crate::hash::Map;
 use crate::{Cx, trace};
 use lkm_machine::TaskId;
 use lkm_trace::{Event, Site, TaskEnd, TaskKind};
-pub use signal::send_signal;
+pub use signal::{send_signal, tell_killed};
 use std::collections::VecDeque;
 
 pub(crate) use rows::{JIFFY, ROWS, timeout_in};
@@ -553,7 +553,7 @@ pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
         let hooks: [fn(&mut Cx, Tid) -> R<()>; 5] = [
             crate::umh::on_exit,
             crate::kthread::on_exit,
-            crate::fs::mmap::on_exit,
+            crate::mm::mmap::on_exit,
             crate::fs::files::on_exit,
             crate::locking::on_exit,
         ];

@@ -25,3 +25,8 @@ pub fn send_signal(cx: &mut Cx, tid: Tid, signo: u32) -> R<bool> {
         INTERRUPTIBLE | if signo == 9 { WAKEKILL } else { 0 },
     )
 }
+
+/// The signal that a process ends by, which its own access brought (force_sig_fault).
+pub fn tell_killed(cx: &mut Cx, tid: Tid, signo: u32) {
+    cx.sched.tasks[tid as usize].signals |= 1 << (signo & 63);
+}

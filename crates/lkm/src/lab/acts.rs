@@ -1,14 +1,16 @@
-//! What a user process of a script does with its descriptors: open, socket, read, write, send, receive, dup, close,
-//! exit. The grammar and the system calls behind it.
+//! What a user process of a script does with its descriptors and mappings: the system calls behind the words of
+//! [`super::act_words`].
 
 use lkm_kernel::Cx;
 use lkm_kernel::abi::{R, errno};
-use lkm_kernel::fs::{files, mmap, open, ops};
+use lkm_kernel::fs::{files, open, ops};
+use lkm_kernel::mm::{memory, mmap};
 use lkm_kernel::net::{family, netlink};
 use lkm_kernel::sched;
+use lkm_trace::TaskEnd;
 
 /// AF_NETLINK.
-const NETLINK: u32 = 16;
+pub(super) const NETLINK: u32 = 16;
 
 /// One system call of a named process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +34,24 @@ pub(crate) enum Act {
     Ioctl {
         cmd: u64,
         arg: u64,
+        /// The argument is the address of this mapping.
+        mapping: Option<String>,
     },
-    Mmap {
-        len: u64,
+    Mmap(mmap::Wish),
+    /// The whole mapping, or so many bytes at an offset.
+    Munmap(Option<(u64, u64)>),
+    /// Loads from a mapping, at an offset.
+    Peek {
         offset: u64,
+        len: u64,
     },
-    Munmap,
+    /// Stores to a mapping.
+    Poke {
+        offset: u64,
+        text: String,
+    },
+    /// fork(2): the child is another named process.
+    Fork,
     Poll,
     Seek {
         offset: i64,
@@ -59,8 +73,6 @@ pub(crate) struct Doing {
     pub other: String,
     pub act: Act,
 }
-
-const MMAP: &str = "mmap NAME MAPPING LENGTH [OFFSET]";
 
 /// An event mask of poll(2), by the names of its bits.
 fn poll_names(events: u32) -> String {
@@ -85,134 +97,13 @@ fn poll_names(events: u32) -> String {
     }
 }
 
-fn number(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    };
-    parsed.ok_or_else(|| format!("{text} is no number"))
-}
-
-/// Reads an act; None when the first word is none of theirs.
-pub(crate) fn parse(first: &str, rest: &[String]) -> Option<Result<Doing, String>> {
-    let words: Vec<&str> = rest.iter().map(String::as_str).collect();
-    let doing = |name: &str, act: Act| {
-        Ok(Doing {
-            process: None,
-            name: name.to_owned(),
-            other: String::new(),
-            act,
-        })
-    };
-    Some(match (first, words.as_slice()) {
-        ("proc", [process, command, ..]) => match parse(command, &rest[2..]) {
-            Some(Ok(inner)) => Ok(Doing {
-                process: Some((*process).to_owned()),
-                ..inner
-            }),
-            Some(Err(why)) => Err(why),
-            None => Err(format!("{command} is nothing that a process does")),
-        },
-        ("proc", _) => Err("proc NAME COMMAND...".into()),
-        ("open", [path, name]) => doing(
-            name,
-            Act::Open {
-                path: (*path).to_owned(),
-                flags: 0,
-            },
-        ),
-        ("open", [path, name, mode @ ("rdonly" | "wronly" | "rdwr")]) => doing(
-            name,
-            Act::Open {
-                path: (*path).to_owned(),
-                flags: match *mode {
-                    "rdonly" => 0,
-                    "wronly" => 1,
-                    _ => 2,
-                },
-            },
-        ),
-        ("open", _) => Err("open PATH NAME [rdonly|wronly|rdwr]".into()),
-        ("socket", [name, "netlink", protocol]) => number(protocol).and_then(|protocol| {
-            doing(
-                name,
-                Act::Socket {
-                    family: NETLINK,
-                    kind: 3,
-                    protocol: protocol as u32,
-                },
-            )
-        }),
-        ("socket", [name, family, kind, protocol]) => {
-            match (number(family), number(kind), number(protocol)) {
-                (Ok(family), Ok(kind), Ok(protocol)) => doing(
-                    name,
-                    Act::Socket {
-                        family: family as u32,
-                        kind: kind as u32,
-                        protocol: protocol as u32,
-                    },
-                ),
-                _ => Err("socket NAME FAMILY TYPE PROTOCOL".into()),
-            }
-        }
-        ("socket", _) => Err("socket NAME netlink PROTOCOL".into()),
-        ("bind", [name, groups]) => number(groups).and_then(|groups| {
-            doing(
-                name,
-                Act::Bind {
-                    groups: groups as u32,
-                },
-            )
-        }),
-        ("send", [name, text]) => doing(name, Act::Send((*text).to_owned())),
-        ("send", _) => Err("send NAME \"TEXT\"".into()),
-        ("recv", [name]) => doing(name, Act::Recv),
-        ("recv", _) => Err("recv NAME".into()),
-        ("read", [name]) => doing(name, Act::Read(4096)),
-        ("read", [name, count]) => number(count).and_then(|n| doing(name, Act::Read(n))),
-        ("put", [name, text]) => doing(name, Act::Write((*text).to_owned())),
-        ("ioctl", [name, cmd]) => {
-            number(cmd).and_then(|cmd| doing(name, Act::Ioctl { cmd, arg: 0 }))
-        }
-        ("ioctl", [name, cmd, arg]) => match (number(cmd), number(arg)) {
-            (Ok(cmd), Ok(arg)) => doing(name, Act::Ioctl { cmd, arg }),
-            _ => Err("ioctl NAME COMMAND [ARGUMENT]".into()),
-        },
-        ("mmap", [name, other, len @ ..]) if matches!(len.len(), 1 | 2) => {
-            match (number(len[0]), len.get(1).map_or(Ok(0), |n| number(n))) {
-                (Ok(len), Ok(offset)) => doing(name, Act::Mmap { len, offset }).map(|d| Doing {
-                    other: (*other).to_owned(),
-                    ..d
-                }),
-                _ => Err(MMAP.into()),
-            }
-        }
-        ("mmap", _) => Err(MMAP.into()),
-        ("munmap", [name]) => doing(name, Act::Munmap),
-        ("munmap", _) => Err("munmap MAPPING".into()),
-        ("poll", [name]) => doing(name, Act::Poll),
-        ("poll", _) => Err("poll NAME".into()),
-        ("lseek", [name, offset]) => match offset.parse() {
-            Ok(offset) => doing(name, Act::Seek { offset, whence: 0 }),
-            Err(_) => Err("lseek NAME OFFSET".into()),
-        },
-        ("lseek", _) => Err("lseek NAME OFFSET".into()),
-        ("dup", [name, other]) => doing(name, Act::Dup).map(|d| Doing {
-            other: (*other).to_owned(),
-            ..d
-        }),
-        ("dup", _) => Err("dup NAME NEWNAME".into()),
-        ("close", [name]) => doing(name, Act::Close),
-        ("close", _) => Err("close NAME".into()),
-        ("exit", [name]) => doing(name, Act::Exit),
-        ("exit", _) => Err("exit NAME".into()),
-        ("bind", _) => Err("bind NAME GROUPS".into()),
-        ("read", _) => Err("read NAME [COUNT]".into()),
-        ("put", _) => Err("put NAME \"TEXT\"".into()),
-        ("ioctl", _) => Err("ioctl NAME COMMAND [ARGUMENT]".into()),
-        _ => return None,
-    })
+/// The running process ends by a signal that its own access brought; 0 is none.
+fn died(cx: &mut Cx, signal: u32) {
+    if signal != 0 {
+        let tid = sched::current_tid(cx);
+        sched::tell_killed(cx, tid, signal);
+        sched::exit(cx, TaskEnd::Killed, 0);
+    }
 }
 
 impl Act {
@@ -261,9 +152,36 @@ impl Act {
                 Err(errno) => errno,
             }),
             Act::Write(text) => ops::write(cx, fd, text.as_bytes()),
-            Act::Ioctl { cmd, arg } => ops::ioctl(cx, fd, *cmd, *arg),
-            Act::Mmap { len, offset } => mmap::mmap(cx, tid, fd, *len, *offset),
-            Act::Munmap => mmap::munmap(cx, tid, u64::from(fd)),
+            Act::Ioctl { cmd, arg, .. } => ops::ioctl(cx, fd, *cmd, *arg),
+            Act::Mmap(wish) => mmap::mmap(cx, tid, fd, wish),
+            Act::Peek { offset, len } => {
+                let at = u64::from(fd).saturating_add(*offset);
+                let (bytes, signal) = memory::load(cx, at, *len)?;
+                if !bytes.is_empty() {
+                    out.push(bytes.escape_ascii().to_string());
+                }
+                died(cx, signal);
+                Ok(0)
+            }
+            Act::Poke { offset, text } => {
+                let at = u64::from(fd).saturating_add(*offset);
+                let (_, signal) = memory::store(cx, at, text.as_bytes())?;
+                died(cx, signal);
+                Ok(0)
+            }
+            // The descriptor's place has the child's task.
+            Act::Fork => {
+                files::copy_table(cx, tid, fd)?;
+                mmap::fork(cx, tid, fd)
+            }
+            Act::Munmap(part) => {
+                let start = u64::from(fd);
+                let (at, len) = match part {
+                    Some((offset, len)) => (start.saturating_add(*offset), *len),
+                    None => (start, mmap::length(cx, tid, start).unwrap_or(0)),
+                };
+                mmap::munmap(cx, tid, at, len)
+            }
             Act::Poll => {
                 let events = ops::poll(cx, fd)?;
                 if events >= 0 {

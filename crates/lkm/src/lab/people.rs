@@ -64,6 +64,15 @@ fn live(cx: &mut Cx, mail: &Rc<RefCell<Mail>>) -> R<i64> {
     }
 }
 
+/// The signal that ended a process, of those that are pending.
+fn killed_by(signals: u64) -> u32 {
+    if signals & (1 << 9) != 0 || signals == 0 {
+        9
+    } else {
+        signals.trailing_zeros()
+    }
+}
+
 fn blocked(cx: &Cx, tid: Tid) -> String {
     let waits = cx.sched.tasks[tid as usize].waits;
     format!("blocked in {}", waits.map_or("schedule", |w| w.0))
@@ -117,19 +126,44 @@ impl People {
             if !self.make(cx, &process, capable) {
                 return Ok((i64::from(-errno::EAGAIN), Vec::new()));
             }
-        } else if handle.is_none() && doing.act != Act::Exit {
+        } else if handle.is_none() && !matches!(doing.act, Act::Exit | Act::Fork) {
             return Ok((i64::from(-errno::EBADF), Vec::new()));
         }
         let Some(person) = self.by_name.get(&process) else {
             return Ok((i64::from(-errno::ESRCH), Vec::new()));
         };
         let (tid, mail) = (person.tid, Rc::clone(&person.mail));
+        if cx.sched.tasks[tid as usize].dead {
+            return Ok((i64::from(-errno::ESRCH), Vec::new()));
+        }
         if mail.borrow().busy && !cx.sched.tasks[tid as usize].dead {
             return Err(format!("{process} is still {}", blocked(cx, tid)));
         }
-        let fd = handle.map_or(u32::MAX, |(_, fd)| fd);
+        let mut fd = handle.map_or(u32::MAX, |(_, fd)| fd);
+        let mut act = doing.act.clone();
+        match &mut act {
+            Act::Ioctl {
+                arg,
+                mapping: Some(name),
+                ..
+            } => match self.handles.get(name) {
+                Some(&(_, at)) => *arg = at.into(),
+                None => return Ok((i64::from(-errno::EINVAL), Vec::new())),
+            },
+            Act::Fork => {
+                if self.find(&doing.other).is_some() {
+                    return Err(format!("{}: that process is there already", doing.other));
+                }
+                let capable = cx.sched.tasks[tid as usize].capable;
+                if !self.make(cx, &doing.other, capable) {
+                    return Ok((i64::from(-errno::EAGAIN), Vec::new()));
+                }
+                fd = self.by_name.get(&doing.other).map_or(fd, |p| p.tid);
+            }
+            _ => {}
+        }
         mail.borrow_mut().answer = None;
-        mail.borrow_mut().jobs.push_back((doing.act.clone(), fd));
+        mail.borrow_mut().jobs.push_back((act, fd));
         let _ = wake_at(cx, INBOX + u64::from(tid), 1);
         let until = cx.clock.now + patience;
         sched::run_until(cx, until, |cx| {
@@ -142,7 +176,7 @@ impl People {
                 return Err(format!("signal {}", task.oops_signal));
             }
             if task.dead {
-                return Err("signal 9".into());
+                return Err(format!("signal {}", killed_by(task.signals)));
             }
             if let Some(person) = self.by_name.get_mut(&process) {
                 person.late = Some(doing.clone());
@@ -188,11 +222,18 @@ impl People {
             Act::Open { .. } | Act::Socket { .. } => {
                 self.handles.insert(doing.name.clone(), entry);
             }
-            Act::Dup | Act::Mmap { .. } => {
+            Act::Dup | Act::Mmap(_) => {
                 self.handles.insert(doing.other.clone(), entry);
             }
-            Act::Close | Act::Munmap => {
-                self.handles.remove(&doing.name);
+            // A descriptor of that number in another process than its maker's keeps the name.
+            Act::Close | Act::Munmap(None) => {
+                if self
+                    .handles
+                    .get(&doing.name)
+                    .is_some_and(|h| h.0 == process)
+                {
+                    self.handles.remove(&doing.name);
+                }
             }
             Act::Exit => {
                 self.by_name.remove(process);

@@ -1,6 +1,6 @@
 //! The script language of `lkm lab` (docs/lab-script.md): lines into commands.
 
-use super::acts;
+use super::act_words;
 pub(crate) use super::language::{Command, Expect, Fd, Line, Step};
 use lkm_kernel::mm::task_struct::Reap;
 use lkm_kernel::module::syscalls::Pointer;
@@ -337,7 +337,7 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
             // A descriptor's name has no slash.
             [name, text] if !name.contains('/') => {
                 let words = [name.clone(), text.clone()];
-                acts::parse("put", &words)
+                act_words::parse("put", &words)
                     .unwrap_or(Err(String::new()))
                     .map(Step::Does)
             }
@@ -380,7 +380,7 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
             }),
             _ => Err("start NAME COMMAND...".into()),
         },
-        other => match acts::parse(other, rest) {
+        other => match act_words::parse(other, rest) {
             Some(doing) => Ok(Step::Does(doing?)),
             None => Err(format!(
                 "{other}: no such command; docs/lab-script.md has them all"
