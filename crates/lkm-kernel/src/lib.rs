@@ -91,7 +91,7 @@ pub struct Kernel {
     uaccess: mm::uaccess::State,
     files: fs::files::State,
     open: fs::open::State,
-    mmaps: mm::mmap::State,
+    mmaps: mm::page_table::State,
     chrdev: fs::chrdev::State,
     sysfs: fs::sysfs::State,
     proc: fs::proc::State,

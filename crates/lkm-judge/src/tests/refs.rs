@@ -2,6 +2,7 @@
 
 use lkm_trace::{Event, Phase, Site, TaskEnd};
 
+use crate::Report;
 use crate::finding::Verdict;
 use crate::testing::*;
 
@@ -85,6 +86,44 @@ fn an_inherited_file_is_told_with_its_thread() {
     assert_eq!(pinned.detail, "inherited-file");
     assert!(pinned.message.contains("handoff/107"), "{}", pinned.message);
     assert_eq!(pinned.history.len(), 4);
+}
+
+/// A process ends and a thread shares its table; the reference may go when the thread ends.
+fn left_open(ends: bool) -> Report {
+    let mut b =
+        Build::new()
+            .load()
+            .init_returns(0)
+            .kthread(7, "handoff", "demo_thread", "demo_work");
+    b.reference(1, 1, "socket", 0x77, "user/9");
+    for (tid, how) in [(INSMOD, "opened"), (7, "inherited"), (INSMOD, "left")] {
+        b.push(Event::File {
+            file: 0x77,
+            fd: 3,
+            tid,
+            what: "sock".into(),
+            module: "demo".into(),
+            how: how.into(),
+            site: site("demo_work", 0x10),
+        });
+    }
+    if ends {
+        b.reference(-1, 0, "socket", 0x77, "");
+    }
+    b.judge()
+}
+
+#[test]
+fn a_table_that_a_thread_keeps_is_told_without_an_unload() {
+    let report = left_open(false);
+    let pinned = one(&report, "module-pinned");
+    assert_eq!(pinned.detail, "shared-table");
+    assert!(pinned.message.contains("handoff/107"), "{}", pinned.message);
+    let ended = left_open(true);
+    assert!(
+        ended.findings.iter().all(|f| f.rule != "module-pinned"),
+        "{ended:#?}"
+    );
 }
 
 #[test]

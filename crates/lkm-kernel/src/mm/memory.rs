@@ -2,7 +2,8 @@
 //! `fault`, `page_mkwrite` and `pfn_mkwrite` with a vm_fault in guest memory, and does with their answers what the
 //! kernel does; an access that cannot be made is SIGBUS or SIGSEGV.
 
-use super::mmap::{self, Frame, Pte, VM_READ, VM_SHARED, VM_WRITE};
+use super::mmap::{self, VM_READ, VM_SHARED, VM_WRITE};
+use super::page_table::{self, Frame, Pte};
 use super::{guard, pages};
 use crate::Cx;
 use crate::abi::{Call, R, Stop, errno::EINTR, neg};
@@ -60,7 +61,7 @@ const POISON: u8 = 0x6b;
 
 /// Whether the running process has a file mapped at that address.
 pub(crate) fn is_mapping(cx: &Cx, addr: u64) -> bool {
-    !cx.mmaps.areas.is_empty() && mmap::covering(cx, mmap::me(cx), addr).is_some()
+    !cx.mmaps.areas.is_empty() && page_table::covering(cx, mmap::me(cx), addr).is_some()
 }
 
 /// Reads up to `len` bytes of the running process: those before the first that it cannot have, and the signal it gets
@@ -109,14 +110,14 @@ fn touch(cx: &mut Cx, addr: u64, write: bool) -> R<Result<u64, u32>> {
     let tid = mmap::me(cx);
     let mut tried = 0;
     for _ in 0..TRIES {
-        let Some((vma, _)) = mmap::covering(cx, tid, addr) else {
+        let Some((vma, _)) = page_table::covering(cx, tid, addr) else {
             return Ok(Err(SIGSEGV));
         };
         let flags = cx.r64(vma + cx.off.vma_vm_flags)?;
         if write && flags & VM_WRITE == 0 || flags & (VM_READ | VM_WRITE) == 0 {
             return Ok(Err(SIGSEGV));
         }
-        if let Some(pte) = mmap::pte(cx, vma, addr)
+        if let Some(pte) = page_table::pte(cx, vma, addr)
             && (pte.write || !write)
         {
             return Ok(Ok(match pte.frame {
@@ -155,7 +156,7 @@ fn touch(cx: &mut Cx, addr: u64, write: bool) -> R<Result<u64, u32>> {
 fn handle(cx: &mut Cx, vma: u64, addr: u64, write: bool, tried: u32) -> R<u32> {
     let flags = FLAG_USER | tried | if write { FLAG_WRITE } else { 0 };
     let vmf = new_fault(cx, vma, addr, flags)?;
-    let answer = match mmap::pte(cx, vma, addr) {
+    let answer = match page_table::pte(cx, vma, addr) {
         Some(pte) => write_protected(cx, vma, vmf, addr, pte)?,
         None => missing(cx, vma, vmf, addr, write)?,
     };
@@ -194,16 +195,16 @@ fn missing(cx: &mut Cx, vma: u64, vmf: u64, addr: u64, write: bool) -> R<u32> {
         if shared {
             return Ok(BUS);
         }
-        return match mmap::own_page(cx, None)? {
+        return match page_table::own_page(cx, None)? {
             Some(page) => {
                 let frame = Frame::Own(page);
-                mmap::set_pte(cx, vma, addr, Pte { frame, write: true });
+                page_table::set_pte(cx, vma, addr, Pte { frame, write: true });
                 Ok(0)
             }
             None => Ok(OOM),
         };
     }
-    let fault = mmap::method(cx, vma, off.vm_ops_fault)?;
+    let fault = page_table::method(cx, vma, off.vm_ops_fault)?;
     if fault == 0 {
         return Ok(BUS);
     }
@@ -224,15 +225,15 @@ fn missing(cx: &mut Cx, vma: u64, vmf: u64, addr: u64, write: bool) -> R<u32> {
     if write && !shared {
         // do_cow_fault: the process gets a copy.
         let from = pages::address_of(page);
-        let copy = mmap::own_page(cx, from)?;
+        let copy = page_table::own_page(cx, from)?;
         unlock_page(cx, page)?;
         pages::put_page(cx, page)?;
         let Some(copy) = copy else { return Ok(OOM) };
         let frame = Frame::Own(copy);
-        mmap::set_pte(cx, vma, addr, Pte { frame, write: true });
+        page_table::set_pte(cx, vma, addr, Pte { frame, write: true });
         return Ok(0);
     }
-    let mkwrite = mmap::method(cx, vma, off.vm_ops_page_mkwrite)?;
+    let mkwrite = page_table::method(cx, vma, off.vm_ops_page_mkwrite)?;
     if write && mkwrite != 0 {
         unlock_page(cx, page)?;
         let ready = make_writable(cx, vmf, page, mkwrite)?;
@@ -242,18 +243,18 @@ fn missing(cx: &mut Cx, vma: u64, vmf: u64, addr: u64, write: bool) -> R<u32> {
         }
     }
     // finish_fault: somebody may have been faster while the driver slept.
-    if mmap::pte(cx, vma, addr).is_some() {
+    if page_table::pte(cx, vma, addr).is_some() {
         unlock_page(cx, page)?;
         pages::put_page(cx, page)?;
         return Ok(NOPAGE);
     }
     let prot = cx.r64(vma + off.vma_vm_page_prot)?;
-    mmap::count_mapping(cx, page)?;
+    page_table::count_mapping(cx, page)?;
     let pte = Pte {
         frame: Frame::Page(page),
         write: write || prot & mmap::PAGE_RW != 0,
     };
-    mmap::set_pte(cx, vma, addr, pte);
+    page_table::set_pte(cx, vma, addr, pte);
     unlock_page(cx, page)?;
     Ok(0)
 }
@@ -292,18 +293,18 @@ fn write_protected(cx: &mut Cx, vma: u64, vmf: u64, addr: u64, pte: Pte) -> R<u3
             Frame::Own(at) => at,
         };
         let bytes = contents(cx, from, PAGE);
-        let Some(copy) = mmap::own_page(cx, None)? else {
+        let Some(copy) = page_table::own_page(cx, None)? else {
             return Ok(OOM);
         };
         cx.write(copy, &bytes)?;
         let frame = Frame::Own(copy);
-        mmap::set_pte(cx, vma, addr, Pte { frame, write: true });
-        mmap::drop_frame(cx, pte.frame)?;
+        page_table::set_pte(cx, vma, addr, Pte { frame, write: true });
+        page_table::drop_frame(cx, pte.frame)?;
         return Ok(0);
     }
     match pte.frame {
         Frame::Page(page) => {
-            let mkwrite = mmap::method(cx, vma, off.vm_ops_page_mkwrite)?;
+            let mkwrite = page_table::method(cx, vma, off.vm_ops_page_mkwrite)?;
             if mkwrite != 0 {
                 pages::get_page(cx, page)?;
                 let ready = make_writable(cx, vmf, page, mkwrite)?;
@@ -317,7 +318,7 @@ fn write_protected(cx: &mut Cx, vma: u64, vmf: u64, addr: u64, pte: Pte) -> R<u3
             }
         }
         Frame::Pfn(_) => {
-            let mkwrite = mmap::method(cx, vma, off.vm_ops_pfn_mkwrite)?;
+            let mkwrite = page_table::method(cx, vma, off.vm_ops_pfn_mkwrite)?;
             if mkwrite != 0 {
                 let flags = cx.r32(vmf + off.vmf_flags)?;
                 cx.w32(vmf + off.vmf_flags, flags | FLAG_MKWRITE)?;
@@ -329,8 +330,8 @@ fn write_protected(cx: &mut Cx, vma: u64, vmf: u64, addr: u64, pte: Pte) -> R<u3
         }
         Frame::Own(_) => {}
     }
-    if mmap::pte(cx, vma, addr).is_some_and(|now| now.frame == pte.frame) {
-        mmap::set_pte(cx, vma, addr, open);
+    if page_table::pte(cx, vma, addr).is_some_and(|now| now.frame == pte.frame) {
+        page_table::set_pte(cx, vma, addr, open);
     }
     Ok(0)
 }

@@ -5,6 +5,7 @@ pub mod guard;
 pub mod memory;
 pub(crate) mod mempool;
 pub mod mmap;
+pub mod page_table;
 pub(crate) mod pages;
 pub(crate) mod percpu;
 pub(crate) mod remap;

@@ -206,8 +206,8 @@ fn give(cx: &mut Cx, key: u64, other: u64, function: &'static str, kind: &str) -
     }
     crate::locking::on_free(cx, addr)?;
     if let Some(block) = guard::block_at(cx, addr) {
-        super::mmap::on_free(cx, addr, block.size, function);
-        super::mmap::keep_mapped(cx, addr, block.size)?;
+        super::page_table::on_free(cx, addr, block.size, function);
+        super::page_table::keep_mapped(cx, addr, block.size)?;
         for at in (addr..addr + block.size).step_by(map::PAGE as usize) {
             cx.w32(page_of(at) + cx.off.page_refcount, 0)?;
         }

@@ -2,7 +2,8 @@
 //! `mmap` or one by one from its `fault`. The checks are the kernel's, in its order.
 
 use super::memory::{bug, pfn_valid};
-use super::mmap::{self, Frame, Pte, VM_MAYWRITE, VM_MIXEDMAP, VM_PFNMAP, VM_SHARED};
+use super::mmap::{self, VM_MAYWRITE, VM_MIXEDMAP, VM_PFNMAP, VM_SHARED};
+use super::page_table::{self, Frame, Pte};
 use super::pages;
 use crate::abi::{Call, R, errno::*, neg};
 use crate::table::{Fails, Row, behaves};
@@ -124,14 +125,14 @@ fn remap(cx: &mut Cx, vma: u64, addr: u64, pfn: u64, size: u64, prot: u64) -> R 
             // The page tables of a neighbour or of nobody: nothing a process can see.
             break;
         }
-        if mmap::pte(cx, vma.at, at).is_some() {
+        if page_table::pte(cx, vma.at, at).is_some() {
             return Err(bug());
         }
         let pte = Pte {
             frame: Frame::Pfn(pfn.wrapping_add(index)),
             write: writable(prot),
         };
-        mmap::set_pte(cx, vma.at, at, pte);
+        page_table::set_pte(cx, vma.at, at, pte);
     }
     Ok(0)
 }
@@ -174,17 +175,17 @@ fn insert(cx: &mut Cx, vma: &Vma, addr: u64, page: u64) -> R<i32> {
     if pages::address_of(page).is_none() {
         return Ok(-EINVAL);
     }
-    if mmap::pte(cx, vma.at, addr).is_some() {
+    if page_table::pte(cx, vma.at, addr).is_some() {
         return Ok(-EBUSY);
     }
     pages::get_page(cx, page)?;
-    mmap::count_mapping(cx, page)?;
+    page_table::count_mapping(cx, page)?;
     let prot = cx.r64(vma.at + cx.off.vma_vm_page_prot)?;
     let pte = Pte {
         frame: Frame::Page(page),
         write: writable(prot),
     };
-    mmap::set_pte(cx, vma.at, addr, pte);
+    page_table::set_pte(cx, vma.at, addr, pte);
     Ok(0)
 }
 
@@ -323,12 +324,12 @@ fn insert_pfn(cx: &mut Cx, at: u64, addr: u64, pfn: u64, prot: u64) -> R {
         return Ok(SIGBUS);
     }
     let addr = addr & !(PAGE - 1);
-    if mmap::pte(cx, at, addr).is_none() {
+    if page_table::pte(cx, at, addr).is_none() {
         let pte = Pte {
             frame: Frame::Pfn(pfn),
             write: writable(prot),
         };
-        mmap::set_pte(cx, at, addr, pte);
+        page_table::set_pte(cx, at, addr, pte);
     }
     Ok(NOPAGE)
 }
@@ -357,13 +358,13 @@ fn vmf_insert_mixed(cx: &mut Cx, c: &Call) -> R {
             SIGBUS
         });
     }
-    if mmap::pte(cx, at, addr).is_none() {
+    if page_table::pte(cx, at, addr).is_none() {
         let prot = cx.r64(at + cx.off.vma_vm_page_prot)?;
         let pte = Pte {
             frame: Frame::Pfn(pfn),
             write: writable(prot),
         };
-        mmap::set_pte(cx, at, addr, pte);
+        page_table::set_pte(cx, at, addr, pte);
     }
     Ok(NOPAGE)
 }
@@ -374,7 +375,7 @@ fn zap_vma_ptes(cx: &mut Cx, c: &Call) -> R {
     let vma = Vma::read(cx, at)?;
     let end = addr.checked_add(size);
     if vma.flags & VM_PFNMAP != 0 && addr >= vma.start && end.is_some_and(|end| end <= vma.end) {
-        mmap::zap(cx, at, addr, size)?;
+        page_table::zap(cx, at, addr, size)?;
     }
     Ok(0)
 }
@@ -386,7 +387,7 @@ fn unmap_mapping_range(cx: &mut Cx, c: &Call) -> R {
         0 => u64::MAX,
         len => len.saturating_add(PAGE - 1) / PAGE,
     };
-    mmap::unmap_file(cx, mapping, begin / PAGE, count)?;
+    page_table::unmap_file(cx, mapping, begin / PAGE, count)?;
     Ok(0)
 }
 

@@ -185,7 +185,7 @@ pub fn free(cx: &mut Cx, ptr: u64, function: &'static str) -> R<()> {
         return Ok(());
     }
     if let Some(block) = guard::block_at(cx, ptr) {
-        super::mmap::on_free(cx, ptr, block.size, function);
+        super::page_table::on_free(cx, ptr, block.size, function);
     }
     if let Some(block) = guard::block_at(cx, ptr)
         && let Some(at) = guard::damaged(cx, &block)
