@@ -46,6 +46,7 @@ pub fn judge(trace: &Trace, symbols: &dyn Symbols, about: &About) -> Report {
         finding.replay.clone_from(&about.replay);
     }
     notes.extend(trace.events.iter().find_map(restored));
+    notes.extend(trace.events.iter().filter_map(probed));
     notes.sort();
     notes.dedup();
     notes.truncate(MAX_NAMES);
@@ -140,6 +141,28 @@ fn restored(event: &Event) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+/// What came of a probe.
+fn probed(event: &Event) -> Option<String> {
+    let Event::Probed {
+        driver,
+        device,
+        answer,
+    } = event
+    else {
+        return None;
+    };
+    Some(match answer {
+        _ if device.is_empty() => {
+            "no driver of the platform, PCI or I2C bus came, so nothing was probed".to_owned()
+        }
+        0 => format!("{driver} was given the device {device}, which stands for hardware"),
+        error => format!(
+            "{driver} refused the device {device}, which stands for hardware: {}",
+            errno_text(*error)
+        ),
+    })
 }
 
 /// The reason that lies in functions without a model.

@@ -28,6 +28,8 @@ pub struct Options {
     pub force_unload: bool,
     /// Names that no list has are answered and counted as unknown, instead of failing the load.
     pub unknown_symbols: bool,
+    /// A driver finds the device that its table names first.
+    pub probe: bool,
 }
 
 impl Default for Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             force_load: true,
             force_unload: true,
             unknown_symbols: false,
+            probe: false,
         }
     }
 }
@@ -95,6 +98,10 @@ pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx,
         buses: crate::drivers::bus::State::default(),
         devres: crate::drivers::devres::State::default(),
         platform: crate::drivers::platform::State::default(),
+        fake: crate::drivers::fake::State::default(),
+        pci: crate::drivers::pci::State::default(),
+        i2c: crate::drivers::i2c::State::default(),
+        dma: crate::mm::dma::State::default(),
         misc: crate::drivers::misc::State::default(),
         input: crate::drivers::input::State::default(),
         resources: crate::drivers::resource::State::default(),

@@ -182,6 +182,8 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
                 crate::module::param_ops::variable,
                 crate::drivers::kobject::variable,
                 crate::drivers::platform::variable,
+                crate::drivers::pci::variable,
+                crate::drivers::i2c::variable,
                 crate::drivers::resource::variable,
                 crate::fs::sysfs::variable,
                 crate::fs::sysctl::variable,

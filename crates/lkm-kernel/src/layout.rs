@@ -420,6 +420,43 @@ offsets! {
         napi_poll_list = "napi_struct"."poll_list";
         napi_dev_list = "napi_struct"."dev_list";
         netdev_queue_state = "netdev_queue"."state";
+        pci_dev_bus = "pci_dev"."bus";
+        pci_dev_devfn = "pci_dev"."devfn";
+        pci_dev_vendor = "pci_dev"."vendor";
+        pci_dev_device = "pci_dev"."device";
+        pci_dev_subvendor = "pci_dev"."subsystem_vendor";
+        pci_dev_subdevice = "pci_dev"."subsystem_device";
+        pci_dev_class = "pci_dev"."class";
+        pci_dev_driver = "pci_dev"."driver";
+        pci_dev_dma_mask = "pci_dev"."dma_mask";
+        pci_dev_current_state = "pci_dev"."current_state";
+        pci_dev_error_state = "pci_dev"."error_state";
+        pci_dev_dev = "pci_dev"."dev";
+        pci_dev_cfg_size = "pci_dev"."cfg_size";
+        pci_dev_irq = "pci_dev"."irq";
+        pci_dev_resource = "pci_dev"."resource";
+        pci_dev_enable_cnt = "pci_dev"."enable_cnt";
+        pci_bus_sysdata = "pci_bus"."sysdata";
+        pci_drv_name = "pci_driver"."name";
+        pci_drv_id_table = "pci_driver"."id_table";
+        pci_drv_probe = "pci_driver"."probe";
+        pci_drv_remove = "pci_driver"."remove";
+        pci_drv_driver = "pci_driver"."driver";
+        pci_drv_groups = "pci_driver"."groups";
+        pci_drv_dev_groups = "pci_driver"."dev_groups";
+        i2c_client_addr = "i2c_client"."addr";
+        i2c_client_name = "i2c_client"."name";
+        i2c_client_adapter = "i2c_client"."adapter";
+        i2c_client_dev = "i2c_client"."dev";
+        i2c_client_irq = "i2c_client"."irq";
+        i2c_drv_probe = "i2c_driver"."probe";
+        i2c_drv_probe_new = "i2c_driver"."probe_new";
+        i2c_drv_remove = "i2c_driver"."remove";
+        i2c_drv_driver = "i2c_driver"."driver";
+        i2c_drv_id_table = "i2c_driver"."id_table";
+        i2c_adapter_algo = "i2c_adapter"."algo";
+        i2c_adapter_name = "i2c_adapter"."name";
+        i2c_algo_functionality = "i2c_algorithm"."functionality";
     }
     // Small structures whose layout is the same in every supported x86-64 kernel: asked for all the same, and
     // taken from here when the types at hand leave them out.

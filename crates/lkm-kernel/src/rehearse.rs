@@ -1,6 +1,7 @@
 //! A module's life from end to end: load, use, exit, audit, and what is left is recorded.
 
 use crate::abi::R;
+use crate::drivers::fake;
 use crate::module::{delete, load};
 use crate::{Cx, boot, restore, sched, trace};
 use lkm_machine::choice::{self, Choices};
@@ -30,6 +31,8 @@ pub struct Plan {
     pub cycles: u32,
     /// Who answers what is chance.
     pub answers: Answers,
+    /// A driver finds the device that its table names first; after init it is taken from it and given back.
+    pub probe: bool,
 }
 
 /// Where a run's choices come from.
@@ -70,6 +73,7 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
         finish(cx, End::Panic, &why);
         return;
     }
+    cx.options.probe = plan.probe;
     for input in &plan.with {
         insert(cx, input);
     }
@@ -84,6 +88,11 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
         let loaded = insert(cx, &plan.module);
         let until = cx.clock.now + USE;
         sched::run_until(cx, until, |_| false);
+        if cx.options.probe && loaded == Some(0) {
+            let _ = process(cx, "bind", Box::new(|cx| fake::rebind(cx).map(|()| 0)));
+            let until = cx.clock.now + USE;
+            sched::run_until(cx, until, |_| false);
+        }
         // What a dependency asked for is there already.
         if !matches!(loaded, Some(0 | EEXIST)) || !remove(cx, &plan.module.name) {
             break;
@@ -96,6 +105,9 @@ pub fn run(cx: &mut Cx, record: Record, plan: &Plan) {
     }
     if mark.is_some() {
         trace::emit(cx, Event::Restored { times: restored });
+    }
+    if plan.probe {
+        fake::none_made(cx);
     }
     for input in plan.with.iter().rev() {
         remove(cx, &input.name);

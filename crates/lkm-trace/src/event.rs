@@ -225,6 +225,9 @@ events! {
     32 Asked { asked: u64, switches: u64 }
     /// How many of the cycles of a run of many were found empty by the audit, and the machine's memory restored.
     33 Restored { times: u64 }
+    /// A driver was offered a device that stands for hardware: what its probe answered. Both names empty: no driver came for
+    /// which the lab could make one.
+    34 Probed { driver: String, device: String, answer: i64 }
     /// A variable of the kernel's was bound that nobody initialises here: it reads as zeros.
     30 Data { name: String, address: u64, size: u64 }
     /// request_module was called, and what came of it.

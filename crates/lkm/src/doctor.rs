@@ -69,6 +69,7 @@ fn lab() -> Result<(), String> {
             module,
             cycles: 1,
             answers: lkm_kernel::rehearse::Answers::Plain,
+            probe: false,
         },
         false,
     )?;

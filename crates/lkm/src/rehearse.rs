@@ -40,6 +40,8 @@ Takes a module through load, init, use, exit and unload in the lab, and says wha
   --no-faults         do not make the calls that can fail fail, each once
   --schedules N       runs with the tasks in another order (default 4)
   --cycles N          load and unload N times in each run (default 2)
+  --probe             a driver of the platform, PCI or I2C bus finds a device that its table names: probe() and
+                      remove() are called as well
   --once              one plain run: no faults, one order, one load
   --replay TOKEN      repeat the run of a finding exactly
   --json              the report as JSON
@@ -69,6 +71,7 @@ pub(crate) struct Options {
     dmesg: bool,
     coverage: bool,
     cycles: Option<u32>,
+    probe: bool,
     no_faults: bool,
     schedules: Option<u32>,
     once: bool,
@@ -134,6 +137,7 @@ fn options(args: Vec<OsString>) -> Result<Options, String> {
             Long("html") => options.html = Some(parser.value().map_err(fail)?.into()),
             Long("dmesg") => options.dmesg = true,
             Long("coverage") => options.coverage = true,
+            Long("probe") => options.probe = true,
             Long("once") => options.once = true,
             Long("no-faults") => options.no_faults = true,
             Long("schedules") => {
@@ -333,6 +337,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
             module: named(module.to_vec(), name, params),
             cycles,
             answers: Answers::Plain,
+            probe: options.probe,
         });
     }
     let file = options
@@ -347,6 +352,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
             module: input(file, params)?,
             cycles,
             answers: Answers::Plain,
+            probe: options.probe,
         });
     }
     let release = options
@@ -396,6 +402,7 @@ fn plan(options: &Options) -> Result<Plan, String> {
         module,
         cycles,
         answers: Answers::Plain,
+        probe: options.probe,
     })
 }
 

@@ -24,7 +24,6 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("pci_get_class", zero),
     behaves("pci_get_domain_bus_and_slot", zero),
     behaves("pci_dev_present", zero),
-    behaves("pci_dev_put", zero),
     // ACPI: no devices, no tables.
     behaves("acpi_get_devices", zero),
     behaves("acpi_walk_namespace", zero),

@@ -59,6 +59,30 @@ pub struct State {
     deferred: Vec<u64>,
 }
 
+/// A bus type of the kernel's own, with the functions that answer for it.
+pub(super) fn kernel_bus(
+    cx: &mut Cx,
+    name: &str,
+    matches: &'static str,
+    probe: &'static str,
+    remove: &'static str,
+) -> R<u64> {
+    let off = cx.off;
+    let at = crate::data::alloc(cx, 512, 64)?;
+    let label = crate::data::alloc(cx, 16, 8)?;
+    cx.write(label, format!("{name}\0").as_bytes())?;
+    cx.w64(at + off.bus_name, label)?;
+    for (offset, function) in [
+        (off.bus_match, matches),
+        (off.bus_probe, probe),
+        (off.bus_remove, remove),
+    ] {
+        let function = crate::symbols::address(cx, function);
+        cx.w64(at + offset, function)?;
+    }
+    Ok(at)
+}
+
 /// Makes the bus known; the kernel's own buses come with their names when first used.
 fn bus_of(cx: &mut Cx, bus: u64) -> R<()> {
     if !cx.buses.buses.contains_key(&bus) {
@@ -135,7 +159,7 @@ fn bus_unregister(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
-fn devices_on(cx: &Cx, bus: u64) -> Vec<u64> {
+pub(super) fn devices_on(cx: &Cx, bus: u64) -> Vec<u64> {
     cx.devices
         .order
         .iter()
@@ -274,6 +298,7 @@ fn probe(cx: &mut Cx, dev: u64, driver: u64) -> R<i32> {
         cx.call_guest(function, &[dev]) as i32
     };
     let kobj = dev + off.device_kobj;
+    super::fake::probed(cx, dev, driver, answer)?;
     if answer == 0 {
         let groups = cx.r64(driver + off.driver_dev_groups)?;
         answer = sysfs::create_groups(cx, kobj, groups, false)?;
@@ -313,7 +338,7 @@ fn probe(cx: &mut Cx, dev: u64, driver: u64) -> R<i32> {
     Ok(answer)
 }
 
-fn attach_any(cx: &mut Cx, dev: u64, bus: u64) -> R<bool> {
+pub(super) fn attach_any(cx: &mut Cx, dev: u64, bus: u64) -> R<bool> {
     let drivers = cx
         .buses
         .buses

@@ -98,6 +98,13 @@ pub fn add(cx: &mut Cx, dev: u64, release: Release, data: u64) {
         .push(Entry { release, data });
 }
 
+/// The data of a device's resources of a kind, in order.
+pub fn data_of(cx: &Cx, dev: u64, release: Release) -> Vec<u64> {
+    let list = cx.devres.by_dev.get(&dev);
+    let of_kind = list.into_iter().flatten().filter(|e| e.release == release);
+    of_kind.map(|e| e.data).collect()
+}
+
 /// Removes a resource without giving it back; whether it was there.
 pub fn take(cx: &mut Cx, dev: u64, release: Release, data: u64) -> bool {
     let Some(list) = cx.devres.by_dev.get_mut(&dev) else {

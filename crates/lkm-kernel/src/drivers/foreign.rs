@@ -48,6 +48,11 @@ pub(crate) fn register_second(cx: &mut Cx, c: &Call) -> R {
     register(cx, c.a[1])
 }
 
+/// A driver that was registered so has gone.
+pub(super) fn forget(cx: &mut Cx, driver: u64) {
+    cx.foreign.drivers.remove(&driver);
+}
+
 /// driver_unregister of a struct device_driver inside a registered structure; whether it was one.
 pub(super) fn unregister_inside(cx: &mut Cx, driver: u64) -> bool {
     let found = cx

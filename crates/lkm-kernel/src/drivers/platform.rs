@@ -60,7 +60,7 @@ pub(crate) const ROWS: &[Row] = &[
 /// Most entries of an id table, resource array or driver list.
 pub(super) const MAX: u64 = 1024;
 /// Bytes of struct platform_device_id: a name of 20, padding, a word.
-const ID_SIZE: u64 = 32;
+pub(super) const ID_SIZE: u64 = 32;
 
 /// The state of this file.
 #[derive(Default)]
@@ -73,21 +73,15 @@ pub struct State {
 }
 
 /// `platform_bus_type`.
-fn bus_type(cx: &mut Cx) -> R<u64> {
+pub(super) fn bus_type(cx: &mut Cx) -> R<u64> {
     if cx.platform.bus_type == 0 {
-        let off = cx.off;
-        let at = crate::data::alloc(cx, 512, 64)?;
-        let name = crate::data::alloc(cx, 16, 8)?;
-        cx.write(name, b"platform\0")?;
-        cx.w64(at + off.bus_name, name)?;
-        for (offset, function) in [
-            (off.bus_match, "__lkm_platform_match"),
-            (off.bus_probe, "__lkm_platform_probe"),
-            (off.bus_remove, "__lkm_platform_remove"),
-        ] {
-            let function = crate::symbols::address(cx, function);
-            cx.w64(at + offset, function)?;
-        }
+        let at = bus::kernel_bus(
+            cx,
+            "platform",
+            "__lkm_platform_match",
+            "__lkm_platform_probe",
+            "__lkm_platform_remove",
+        )?;
         cx.platform.bus_type = at;
     }
     Ok(cx.platform.bus_type)
@@ -121,7 +115,7 @@ fn no_release(_: &mut Cx, _: &Call) -> R {
 }
 
 /// platform_device_add of an initialised device. 0 or a negative errno.
-fn add(cx: &mut Cx, pdev: u64) -> R<i32> {
+pub(super) fn add(cx: &mut Cx, pdev: u64) -> R<i32> {
     let off = cx.off;
     if pdev == 0 {
         return Ok(-EINVAL);
@@ -207,7 +201,7 @@ fn tell_driver(cx: &mut Cx, drv: u64) -> R<()> {
 }
 
 /// platform_device_alloc: the structure and its name in one piece.
-fn alloc(cx: &mut Cx, name: &[u8], id: u32) -> R<u64> {
+pub(super) fn alloc(cx: &mut Cx, name: &[u8], id: u32) -> R<u64> {
     let off = cx.off;
     let pdev = mm::kalloc(cx, off.pdev_size + name.len() as u64 + 1)?;
     let text = pdev + off.pdev_size;
@@ -247,7 +241,7 @@ fn attach(cx: &mut Cx, pdev: u64, from: u64, len: u64) -> R<u64> {
     Ok(at)
 }
 
-fn set_resources(cx: &mut Cx, pdev: u64, from: u64, count: u64) -> R<()> {
+pub(super) fn set_resources(cx: &mut Cx, pdev: u64, from: u64, count: u64) -> R<()> {
     let at = attach(cx, pdev, from, count.min(MAX) * super::resource::SIZE)?;
     cx.w64(pdev + cx.off.pdev_resource, at)?;
     Ok(cx.w32(
@@ -327,6 +321,9 @@ fn register_driver(cx: &mut Cx, drv: u64, owner: u64) -> R<i32> {
     let off = cx.off;
     let bus = bus_type(cx)?;
     root(cx)?;
+    if cx.options.probe {
+        super::fake::platform(cx, drv)?;
+    }
     cx.w64(drv + off.pdrv_driver + off.driver_owner, owner)?;
     cx.w64(drv + off.pdrv_driver + off.driver_bus, bus)?;
     bus::register(cx, drv + off.pdrv_driver)

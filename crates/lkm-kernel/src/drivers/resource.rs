@@ -69,8 +69,8 @@ const fn remap(name: &'static str, fun: crate::abi::Fun) -> Row {
 
 /// Bytes of struct resource.
 pub const SIZE: u64 = 64;
-const IORESOURCE_IO: u64 = 0x100;
-const IORESOURCE_MEM: u64 = 0x200;
+pub(super) const IORESOURCE_IO: u64 = 0x100;
+pub(super) const IORESOURCE_MEM: u64 = 0x200;
 const IORESOURCE_BUSY: u64 = 0x8000_0000;
 /// Most that may be remapped at once.
 const MAX_REMAP: u64 = 64 << 20;
@@ -104,6 +104,14 @@ pub(crate) fn variable(cx: &mut Cx, name: &str) -> R<Option<u64>> {
         "iomem_resource" => (u64::MAX, IORESOURCE_MEM, "PCI mem\0"),
         _ => return Ok(None),
     };
+    let made = if flags == IORESOURCE_IO {
+        cx.resources.ioport
+    } else {
+        cx.resources.iomem
+    };
+    if made != 0 {
+        return Ok(Some(made));
+    }
     let at = crate::data::alloc(cx, SIZE, 8)?;
     let text = crate::data::alloc(cx, 8, 8)?;
     cx.write(text, label.as_bytes())?;
@@ -217,6 +225,30 @@ fn release(cx: &mut Cx, parent: u64, start: u64, len: u64) -> R<bool> {
 /// The ledger's key of a range: ports and memory do not meet.
 fn key(io: bool, start: u64) -> u64 {
     if io { 1 << 62 | start } else { start }
+}
+
+/// Takes a range of ports or memory for a driver; whether it was free.
+pub(super) fn claim(cx: &mut Cx, io: bool, start: u64, len: u64, label: u64) -> R<bool> {
+    let parent = space(cx, io)?;
+    let call = Call::internal([parent, start, len, label, 0, 0]);
+    Ok(request_region(cx, &call)? != 0)
+}
+
+/// Gives it back.
+pub(super) fn unclaim(cx: &mut Cx, io: bool, start: u64, len: u64) -> R<()> {
+    let parent = space(cx, io)?;
+    release_region(cx, &Call::internal([parent, start, len, 0, 0, 0]))?;
+    Ok(())
+}
+
+/// `ioport_resource` or `iomem_resource`, as modules see it.
+fn space(cx: &mut Cx, io: bool) -> R<u64> {
+    let name = if io {
+        "ioport_resource"
+    } else {
+        "iomem_resource"
+    };
+    Ok(variable(cx, name)?.unwrap_or(0))
 }
 
 fn request_region(cx: &mut Cx, c: &Call) -> R {
@@ -426,7 +458,7 @@ fn devm_release_region(cx: &mut Cx, c: &Call) -> R {
 }
 
 /// Memory that stands for a device's; reads answer zeros until something is written.
-fn remapped(cx: &mut Cx, phys: u64, len: u64) -> R<u64> {
+pub(super) fn remapped(cx: &mut Cx, phys: u64, len: u64) -> R<u64> {
     if len == 0 || len > MAX_REMAP || phys.checked_add(len - 1).is_none() {
         return Ok(0);
     }
@@ -444,7 +476,7 @@ fn ioremap(cx: &mut Cx, c: &Call) -> R {
     remapped(cx, c.a[0], c.a[1])
 }
 
-fn iounmap(cx: &mut Cx, c: &Call) -> R {
+pub(super) fn iounmap(cx: &mut Cx, c: &Call) -> R {
     let addr = c.a[0];
     if addr == 0 {
         return Ok(0);
@@ -467,7 +499,7 @@ fn kernel_trace(cx: &mut Cx) -> R<()> {
     super::kobject::dump_stack(cx)
 }
 
-fn drop_remap(cx: &mut Cx, _: u64, addr: u64) -> R<()> {
+pub(super) fn drop_remap(cx: &mut Cx, _: u64, addr: u64) -> R<()> {
     let at = base(cx, addr);
     mm::guard::free(cx, at);
     Ok(())

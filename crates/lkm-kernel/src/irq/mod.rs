@@ -1,5 +1,6 @@
 //! Interrupt lines (kernel/irq/manage.c): who has requested which. No device raises one here by itself.
 
+pub(crate) mod managed;
 pub(crate) mod more;
 pub(crate) mod tasklet;
 

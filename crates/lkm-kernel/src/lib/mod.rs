@@ -10,6 +10,7 @@ pub(crate) mod escape;
 mod find_bit;
 pub(crate) mod hexdump;
 mod idr;
+mod iomap;
 mod kfifo;
 mod kstrtox;
 mod llist;
@@ -39,6 +40,7 @@ pub(crate) const ROWS: &[&[Row]] = &[
     escape::ROWS,
     find_bit::ROWS,
     hexdump::ROWS,
+    iomap::ROWS,
     kstrtox::ROWS,
     math::ROWS,
     parser::ROWS,

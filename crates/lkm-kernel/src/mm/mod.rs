@@ -1,6 +1,7 @@
 //! Memory: guarded allocations, slab, task structures (mm/).
 
 pub(crate) mod cpu;
+pub(crate) mod dma;
 pub mod guard;
 pub mod memory;
 pub(crate) mod mempool;

@@ -1,7 +1,7 @@
 //! Registrations that are recorded and nothing more: which functions take and give back what, by which argument.
 //!
 //! Data, one row each, in pairs. The key is the argument that names the same object in both functions of a
-//! pair: `i2c_register_driver(owner, driver)` has it second. Only functions that the stock kernel itself
+//! pair: `__spi_register_driver(owner, driver)` has it second. Only functions that the stock kernel itself
 //! exports stand here; what other modules export is their own code, loaded as a dependency.
 
 use super::{Key, Row, When, registers, unregisters};
@@ -63,10 +63,6 @@ pub(crate) const ROWS: &[Row] = &[
     unregisters("bus_unregister_notifier", "bus notifier", A1),
     driver("__spi_register_driver", A1, When::Zero),
     driver("__serdev_device_driver_register", A0, When::Zero),
-    driver("i2c_register_driver", A1, When::Zero),
-    unregisters("i2c_del_driver", "driver", A0),
-    driver("__pci_register_driver", A0, When::Zero),
-    unregisters("pci_unregister_driver", "driver", A0),
     driver("acpi_bus_register_driver", A0, When::Zero),
     unregisters("acpi_bus_unregister_driver", "driver", A0),
     driver("__serio_register_driver", A0, When::Zero),

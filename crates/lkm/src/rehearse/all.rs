@@ -38,21 +38,25 @@ fn shard(options: &Options, index: usize, of: usize) -> Result<ExitCode, String>
     let mut lab = Lab::new(profile, &release)?;
     let mut out = std::io::stdout().lock();
     for name in tree.names().skip(index).step_by(of) {
-        let report =
-            one(&mut lab, &tree, name, options.cycles.unwrap_or(1)).unwrap_or_else(|why| {
-                let about = About {
-                    module: name.to_owned(),
-                    cut_short: Some(why),
-                    ..About::default()
-                };
-                lkm_judge::judge(&lkm_trace::Trace::default(), &NoSymbols, &about)
-            });
+        let report = one(&mut lab, &tree, name, options).unwrap_or_else(|why| {
+            let about = About {
+                module: name.to_owned(),
+                cut_short: Some(why),
+                ..About::default()
+            };
+            lkm_judge::judge(&lkm_trace::Trace::default(), &NoSymbols, &about)
+        });
         done(writeln!(out, "{}", json::line(&report)));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn one(lab: &mut Lab, tree: &Tree, name: &str, cycles: u32) -> Result<lkm_judge::Report, String> {
+fn one(
+    lab: &mut Lab,
+    tree: &Tree,
+    name: &str,
+    options: &Options,
+) -> Result<lkm_judge::Report, String> {
     let image = tree.image(name, false)?;
     let mut with = Vec::new();
     for need in tree.dependencies(name) {
@@ -71,8 +75,9 @@ fn one(lab: &mut Lab, tree: &Tree, name: &str, cycles: u32) -> Result<lkm_judge:
         &Plan {
             with,
             module,
-            cycles,
+            cycles: options.cycles.unwrap_or(1),
             answers: Answers::Plain,
+            probe: options.probe,
         },
         false,
     )

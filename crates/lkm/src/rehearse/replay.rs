@@ -54,7 +54,7 @@ impl fmt::Display for Unfit {
             ),
             Unfit::Options => write!(
                 f,
-                "the replay token was made with other options (parameters, --profile, --cycles)"
+                "the replay token was made with other options (parameters, --profile, --cycles, --probe)"
             ),
         }
     }
@@ -80,6 +80,7 @@ impl Bound {
         let mut options = digest(kernel.as_bytes(), BASIS);
         let mut modules = BASIS;
         options = digest(&plan.cycles.to_le_bytes(), options);
+        options = digest(&[u8::from(plan.probe)], options);
         for input in plan.with.iter().chain([&plan.module]) {
             options = digest(input.params.as_bytes(), digest(&[0], options));
             let file = ModuleFile::parse(&input.image).ok();
