@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use lkm_trace::{Class, End, Event, Trace};
 
 use crate::errno::errno_text;
-use crate::finding::{Calls, Finding, Outcome, RefStep, Report, SCHEMA, Verdict};
+use crate::finding::{Calls, Confidence, Finding, Outcome, RefStep, Report, SCHEMA, Verdict};
 use crate::ledger::Ledger;
 use crate::rules;
 use crate::symbols::Symbols;
@@ -47,6 +47,9 @@ pub fn judge(trace: &Trace, symbols: &dyn Symbols, about: &About) -> Report {
     }
     notes.extend(trace.events.iter().find_map(restored));
     notes.extend(trace.events.iter().filter_map(probed));
+    if trace.events.iter().any(stands_for_hardware) {
+        doubt(&mut findings);
+    }
     notes.sort();
     notes.dedup();
     notes.truncate(MAX_NAMES);
@@ -140,6 +143,31 @@ fn restored(event: &Event) -> Option<String> {
             "{times} cycles ended with nothing left, and the memory was restored"
         )),
         _ => None,
+    }
+}
+
+/// Whether a driver was given a device that is none.
+fn stands_for_hardware(event: &Event) -> bool {
+    matches!(event, Event::Probed { device, .. } if !device.is_empty())
+}
+
+/// What may be the fault of a device that answers nothing: real hardware would have had the address, the pointer, the
+/// status bit. What was taken and not given back is the driver's own.
+const DEVICES_FAULT: &[&str] = &[
+    "oops",
+    "wedged-module",
+    "wild-access",
+    "out-of-bounds",
+    "livelock",
+    "deadlock",
+    "unload-hangs",
+];
+
+fn doubt(findings: &mut [Finding]) {
+    for finding in findings {
+        if DEVICES_FAULT.contains(&finding.rule) {
+            finding.confidence = Confidence::Low;
+        }
     }
 }
 

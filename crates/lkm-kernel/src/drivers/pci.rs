@@ -1,7 +1,7 @@
 //! The PCI bus (drivers/pci/pci-driver.c): drivers, and the functions that a rehearsal with probes makes for them. On
 //! the lab's machine the bus is empty otherwise.
 
-use super::resource::{IORESOURCE_IO, IORESOURCE_MEM, SIZE};
+use super::resource::{IORESOURCE_MEM, SIZE};
 use super::{bus, core, fake, foreign, kobject};
 use crate::abi::{Call, R, errno::*, neg};
 use crate::layout::NONE;
@@ -35,8 +35,8 @@ const MAX_IDS: u64 = 65_536;
 const STRUCTURE: u64 = 4096;
 /// Base address registers of a function.
 pub(super) const BARS: u64 = 6;
-const BAR_MEMORY: u64 = 0x1_0000;
-const BAR_PORTS: u64 = 0x100;
+/// Bytes behind each: enough for the registers of most.
+const BAR_SIZE: u64 = 4 << 20;
 
 /// What the lab knows of a function beside its struct pci_dev.
 pub(super) struct Function {
@@ -232,7 +232,7 @@ fn host(cx: &mut Cx) -> R<(u64, u64)> {
     Ok((cx.pci.bus, cx.pci.bridge))
 }
 
-/// A function with memory behind its first, third and fifth BAR and ports behind its second.
+/// A function with memory behind each BAR: ports are a thing of the past.
 fn make(cx: &mut Cx, is: [u32; 5]) -> R<u64> {
     let off = cx.off;
     let (bus, bridge) = host(cx)?;
@@ -275,17 +275,12 @@ fn make(cx: &mut Cx, is: [u32; 5]) -> R<u64> {
     config[8..12].copy_from_slice(&(is[4] << 8).to_le_bytes());
     config[0x2c..0x30].copy_from_slice(&(is[2] | is[3] << 16).to_le_bytes());
     (config[0x3c], config[0x3d]) = (pin as u8, 1);
-    for bar in [0, 1, 2, 4] {
-        let (start, len, flags) = if bar == 1 {
-            (fake::ports(cx, BAR_PORTS), BAR_PORTS, IORESOURCE_IO)
-        } else {
-            (fake::memory(cx, BAR_MEMORY), BAR_MEMORY, IORESOURCE_MEM)
-        };
+    for bar in 0..BARS {
+        let start = fake::memory(cx, BAR_SIZE);
         let at = pdev + off.pci_dev_resource + bar * SIZE;
-        fake::describe(cx, at, start, len, flags)?;
-        let register = start as u32 | u32::from(bar == 1);
+        fake::describe(cx, at, start, BAR_SIZE, IORESOURCE_MEM)?;
         let place = 0x10 + 4 * bar as usize;
-        config[place..place + 4].copy_from_slice(&register.to_le_bytes());
+        config[place..place + 4].copy_from_slice(&(start as u32).to_le_bytes());
     }
     cx.pci.functions.insert(
         pdev,
