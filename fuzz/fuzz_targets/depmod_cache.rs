@@ -9,13 +9,13 @@ fuzz_target!(|data: &[u8]| {
     // Past the checksum, where the reading begins.
     let mut bytes = data.to_vec();
     if bytes.len() > 16 {
-        bytes[..8].copy_from_slice(b"lkmdep\x02\n");
+        bytes[..8].copy_from_slice(b"lkmdep\x03\n");
         let sum = checksum(&bytes[16..]);
         bytes[8..16].copy_from_slice(&sum.to_le_bytes());
     }
     if let Some(r) = Record::parse(&bytes) {
         for m in &r.modules {
-            let _ = (r.get(m.path), r.facts(m, data), r.facts_from(m, None));
+            let _ = (r.text.get(m.path), r.facts(m, data), r.facts_from(m, None));
         }
         assert_eq!(Record::parse(&r.encode()).as_ref(), Some(&r));
     }

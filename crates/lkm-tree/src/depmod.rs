@@ -12,10 +12,15 @@
 
 pub mod cache;
 pub mod cycles;
+pub mod deps;
 pub mod facts;
 pub mod facts_codec;
+pub mod imports;
 pub mod order;
 pub mod output;
+pub mod patch;
+pub mod patch_symbols;
+pub mod pool;
 pub mod publish;
 pub mod rerun;
 pub mod resolve;

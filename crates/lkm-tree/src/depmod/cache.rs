@@ -1,5 +1,5 @@
 //! What a run of depmod leaves for the next: the directories and modules it
-//! found, what each module says, and the files it wrote.
+//! found, what each module says, who needs whom, and the files it wrote.
 //!
 //! A file whose device, inode, size and times are those of the last run is not
 //! read again. One that was changed so shortly before it was read that a
@@ -9,21 +9,27 @@
 //! modules.lkm-cache
 //!   magic 8, checksum u64 of all that follows,
 //!   flags u32, directories u32, modules u32, files written u32, setting u64,
-//!   keys: 3 sources, the facts file, the files written
-//!   directories: path span, key, listing u64
-//!   modules, in the order of the indexes: path span, key, facts place
-//!   text: paths, and facts of modules that changed since the facts file
+//!   keys: 3 sources, the facts file; its index of imports: at, len, sum
+//!   files written: key, checksum u64
+//!   directories: path length u32, key, listing u64
+//!   modules, in the order of the indexes: path length u32, place u32, key,
+//!     lengths of 4 pieces u32, facts place, needs u32
+//!   needs: module u32 each
+//!   paths; facts of modules that changed since the facts file
 //! modules.lkm-facts
-//!   facts of all modules (`facts_codec.rs`)
+//!   facts of all modules (`facts_codec.rs`), index of imports (`imports.rs`)
 //! ```
 //! Integers are little-endian. What is damaged, or of another version, is no
 //! cache; so is a facts file that is not the one meant.
 
-use super::facts::{Facts, Span};
+use super::deps::Deps;
+use super::facts::{Facts, Pool, Span};
 use super::facts_codec::{Reader, decode};
+use super::imports::Part;
+use super::output;
 use crate::fs::{OpenFile, Stat};
 
-const MAGIC: &[u8; 8] = b"lkmdep\x02\n";
+const MAGIC: &[u8; 8] = b"lkmdep\x03\n";
 
 /// The cache's name in the module directory.
 pub const FILE: &str = "modules.lkm-cache";
@@ -110,7 +116,7 @@ impl Key {
 /// Where a module's facts are.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Place {
-    /// In [`Record::text`], not in the facts file.
+    /// In [`Record::here`], not in the facts file.
     pub here: bool,
     pub at: u32,
     pub len: u32,
@@ -127,13 +133,27 @@ pub struct KnownDir {
     pub listing: u64,
 }
 
+/// How long a module's piece is in each of [`output::PIECED`].
+pub type Pieces = [u32; output::PIECED.len()];
+
 /// A module that was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KnownModule {
     /// Relative to the module directory, or absolute.
     pub path: Span,
+    /// Its line in `modules.order`, or [`super::resolve::UNLISTED`].
+    pub place: u32,
     pub key: Key,
+    pub pieces: Pieces,
     pub facts: Place,
+}
+
+/// A file that was written.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Written {
+    pub key: Key,
+    /// Its [`checksum`].
+    pub sum: u64,
 }
 
 /// A cache: what was read, or what is to be written.
@@ -142,37 +162,62 @@ pub struct Record {
     /// The run had nothing to complain about, so that a run that finds
     /// nothing changed has nothing to say either.
     pub clean: bool,
+    /// What was written may be patched: each name is one word, and no symbol
+    /// is exported twice.
+    pub simple: bool,
     /// A hash of the configuration.
     pub setting: u64,
     pub sources: [Key; 3],
     pub facts_file: Key,
-    /// In the order in which they are written.
-    pub outputs: Vec<Key>,
+    /// Where the facts file tells who imports what.
+    pub imports: Part,
+    /// In the order of [`output::NAMES`].
+    pub outputs: Vec<Written>,
     pub dirs: Vec<KnownDir>,
     pub modules: Vec<KnownModule>,
-    pub text: Vec<u8>,
+    /// Who needs whom, of [`Record::modules`].
+    pub deps: Deps,
+    /// Paths.
+    pub text: Pool,
+    /// Facts of modules that changed since the facts file was written.
+    pub here: Vec<u8>,
 }
 
 const FLAG_CLEAN: u32 = 1;
+const FLAG_SIMPLE: u32 = 2;
 const HERE: u32 = 1 << 31;
 
 /// Against damage, not against malice: who can write here can write modules.
+/// Four sums side by side, which is as fast as memory.
 pub fn checksum(bytes: &[u8]) -> u64 {
-    use std::hash::Hasher;
-    let mut h = super::order::Quick::default();
-    h.write(bytes);
-    h.finish()
+    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+    let step = |h: u64, w: u64| (h.rotate_left(23) ^ w).wrapping_mul(MIX);
+    let mut lanes = [1u64, 2, 3, 4];
+    let mut blocks = bytes.chunks_exact(32);
+    for b in &mut blocks {
+        for (lane, w) in lanes.iter_mut().zip(b.chunks_exact(8)) {
+            let w = u64::from_le_bytes([w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]]);
+            *lane = step(*lane, w);
+        }
+    }
+    let mut h = bytes.len() as u64;
+    for lane in lanes {
+        h = step(h, lane);
+    }
+    for &b in blocks.remainder() {
+        h = step(h, u64::from(b));
+    }
+    h ^ h >> 29
+}
+
+/// Whether a path or a symbol's name is one word, so that lines with it can be
+/// told apart.
+pub fn simple_name(name: &[u8]) -> bool {
+    !name.iter().any(|&c| c == b' ' || c == b'\n' || c == 0)
 }
 
 fn put(out: &mut Vec<u8>, n: u32) {
     out.extend_from_slice(&n.to_le_bytes());
-}
-
-fn take_span(r: &mut Reader<'_>) -> Option<Span> {
-    Some(Span {
-        at: r.u32()?,
-        len: r.u32()?,
-    })
 }
 
 impl Record {
@@ -185,6 +230,7 @@ impl Record {
         let (flags, dirs, modules, outputs) = (r.u32()?, r.u32()?, r.u32()?, r.u32()?);
         let mut record = Record {
             clean: flags & FLAG_CLEAN != 0,
+            simple: flags & FLAG_SIMPLE != 0,
             setting: r.u64()?,
             ..Record::default()
         };
@@ -192,18 +238,35 @@ impl Record {
             *k = Key::take(&mut r)?;
         }
         record.facts_file = Key::take(&mut r)?;
+        record.imports = Part {
+            at: r.u32()?,
+            len: r.u32()?,
+            sum: r.u64()?,
+        };
         for _ in 0..outputs {
-            record.outputs.push(Key::take(&mut r)?);
+            record.outputs.push(Written {
+                key: Key::take(&mut r)?,
+                sum: r.u64()?,
+            });
         }
+        // Paths lie end to end.
+        let mut end = 0u32;
+        let mut path = |len: u32| {
+            let at = end;
+            end = end.checked_add(len)?;
+            Some(Span { at, len })
+        };
         for _ in 0..dirs {
             record.dirs.push(KnownDir {
-                path: take_span(&mut r)?,
+                path: path(r.u32()?)?,
                 key: Key::take(&mut r)?,
                 listing: r.u64()?,
             });
         }
+        let mut needs = Vec::new();
         for _ in 0..modules {
-            let (path, key) = (take_span(&mut r)?, Key::take(&mut r)?);
+            let (path, place, key) = (path(r.u32()?)?, r.u32()?, Key::take(&mut r)?);
+            let pieces = [r.u32()?, r.u32()?, r.u32()?, r.u32()?];
             let (at, len, sum) = (r.u32()?, r.u32()?, r.u64()?);
             let facts = Place {
                 here: len & HERE != 0,
@@ -211,70 +274,91 @@ impl Record {
                 len: len & !HERE,
                 sum,
             };
-            record.modules.push(KnownModule { path, key, facts });
+            needs.push(r.u32()?);
+            record.modules.push(KnownModule {
+                path,
+                place,
+                key,
+                pieces,
+                facts,
+            });
         }
-        record.text = r.rest().to_vec();
-        let inside = |s: &Span| (u64::from(s.at) + u64::from(s.len)) as usize <= record.text.len();
-        let paths = record.dirs.iter().map(|d| &d.path);
-        let sound = paths
-            .chain(record.modules.iter().map(|m| &m.path))
-            .all(inside);
-        sound.then_some(record)
+        for n in needs {
+            let list = r.take((n as usize).checked_mul(4)?)?.chunks_exact(4);
+            let list = list.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            if list.clone().any(|d| d >= modules) {
+                return None;
+            }
+            record.deps.push(list);
+        }
+        record.text = Pool(r.take(end as usize)?.to_vec());
+        record.here = r.rest().to_vec();
+        Some(record)
     }
 
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let rows = self.outputs.len() + self.dirs.len() + self.modules.len() + 6;
-        let mut out = Vec::with_capacity(rows * (KEY_SIZE + 24) + self.text.len());
+        let more = self.deps.all().len() * 4 + self.text.0.len() + self.here.len();
+        let mut out = Vec::with_capacity(rows * (KEY_SIZE + 48) + more);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&[0; 8]);
-        put(&mut out, if self.clean { FLAG_CLEAN } else { 0 });
+        let flag = |is: bool, flag: u32| if is { flag } else { 0 };
+        let flags = flag(self.clean, FLAG_CLEAN) | flag(self.simple, FLAG_SIMPLE);
+        put(&mut out, flags);
         for n in [self.dirs.len(), self.modules.len(), self.outputs.len()] {
             put(&mut out, n as u32);
         }
         out.extend_from_slice(&self.setting.to_le_bytes());
-        let keys = self.sources.iter().chain([&self.facts_file]);
-        for k in keys.chain(&self.outputs) {
+        for k in self.sources.iter().chain([&self.facts_file]) {
             k.put(&mut out);
         }
+        put(&mut out, self.imports.at);
+        put(&mut out, self.imports.len);
+        out.extend_from_slice(&self.imports.sum.to_le_bytes());
+        for w in &self.outputs {
+            w.key.put(&mut out);
+            out.extend_from_slice(&w.sum.to_le_bytes());
+        }
         for d in &self.dirs {
-            put(&mut out, d.path.at);
             put(&mut out, d.path.len);
             d.key.put(&mut out);
             out.extend_from_slice(&d.listing.to_le_bytes());
         }
-        for m in &self.modules {
-            put(&mut out, m.path.at);
+        for (i, m) in self.modules.iter().enumerate() {
             put(&mut out, m.path.len);
+            put(&mut out, m.place);
             m.key.put(&mut out);
+            for p in m.pieces {
+                put(&mut out, p);
+            }
             put(&mut out, m.facts.at);
-            put(&mut out, m.facts.len | if m.facts.here { HERE } else { 0 });
+            put(&mut out, m.facts.len | flag(m.facts.here, HERE));
             out.extend_from_slice(&m.facts.sum.to_le_bytes());
+            put(&mut out, self.deps.of(i).len() as u32);
         }
-        out.extend_from_slice(&self.text);
+        for d in self.deps.all() {
+            put(&mut out, *d);
+        }
+        let paths = self.dirs.iter().map(|d| d.path);
+        for p in paths.chain(self.modules.iter().map(|m| m.path)) {
+            out.extend_from_slice(self.text.get(p));
+        }
+        out.extend_from_slice(&self.here);
         let sum = checksum(&out[16..]);
         out[8..16].copy_from_slice(&sum.to_le_bytes());
         out
     }
 
-    pub fn get(&self, s: Span) -> &[u8] {
-        &self.text[s.at as usize..(s.at + s.len) as usize]
-    }
-
-    /// Adds text.
-    pub fn add(&mut self, s: &[u8]) -> Span {
-        let at = self.text.len() as u32;
-        self.text.extend_from_slice(s);
-        Span {
-            at,
-            len: s.len() as u32,
-        }
+    /// A module's path.
+    pub fn path(&self, module: usize) -> &[u8] {
+        self.text.get(self.modules[module].path)
     }
 
     /// A module's facts, with the facts file's bytes.
     pub fn facts(&self, m: &KnownModule, file: &[u8]) -> Option<Facts> {
         let place = m.facts;
-        let bytes = if place.here { &self.text[..] } else { file };
+        let bytes = if place.here { &self.here[..] } else { file };
         let end = (place.at as usize).checked_add(place.len as usize)?;
         let bytes = bytes.get(place.at as usize..end)?;
         (checksum(bytes) == place.sum).then(|| decode(bytes))?
@@ -318,29 +402,43 @@ mod tests {
         let mut r = Record {
             clean: true,
             setting: 7,
-            outputs: vec![Key::of(&stat(5)); 3],
+            outputs: vec![
+                Written {
+                    key: Key::of(&stat(5)),
+                    sum: 3
+                };
+                3
+            ],
+            simple: true,
+            imports: Part {
+                at: 1,
+                len: 2,
+                sum: 3,
+            },
             ..Record::default()
         };
-        let path = r.add(b"kernel");
+        let path = r.text.add(b"kernel");
         r.dirs.push(KnownDir {
             path,
             key: Key::of(&stat(1)),
             listing: 9,
         });
-        let path = r.add(b"kernel/a.ko");
-        let at = r.text.len() as u32;
-        encode(&facts, &mut r.text);
+        let path = r.text.add(b"kernel/a.ko");
+        encode(&facts, &mut r.here);
         let place = Place {
             here: true,
-            at,
-            len: r.text.len() as u32 - at,
-            sum: checksum(&r.text[at as usize..]),
+            at: 0,
+            len: r.here.len() as u32,
+            sum: checksum(&r.here),
         };
         r.modules.push(KnownModule {
             path,
+            place: 4,
             key: Key::of(&stat(2)),
+            pieces: [1, 0, 0, 5],
             facts: place,
         });
+        r.deps.push([0]);
         (r, facts)
     }
 
@@ -349,7 +447,7 @@ mod tests {
         let (record, facts) = sample();
         let read = Record::parse(&record.encode()).unwrap();
         assert_eq!(read, record);
-        assert_eq!(read.get(read.modules[0].path), b"kernel/a.ko");
+        assert_eq!(read.path(0), b"kernel/a.ko");
         assert_eq!(read.facts(&read.modules[0], b""), Some(facts));
     }
 
@@ -371,7 +469,7 @@ mod tests {
             bad[8..16].copy_from_slice(&sum.to_le_bytes());
             if let Some(r) = Record::parse(&bad) {
                 for m in &r.modules {
-                    let _ = (r.facts(m, b"x"), r.facts_from(m, None), r.get(m.path));
+                    let _ = (r.facts(m, b"x"), r.facts_from(m, None), r.text.get(m.path));
                 }
             }
         }

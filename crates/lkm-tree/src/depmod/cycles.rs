@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::deps::Deps;
 use super::order::Set;
-use super::resolve::Tree;
 
 /// A way through a loop, first module repeated at its end.
 pub type Cycle = Vec<u32>;
@@ -34,7 +34,7 @@ impl Ring {
 /// Finds the loops among the modules that still have users after the
 /// topological sort: from each module that no loop told so far contains, all
 /// ways back to it. Also the number of modules in such loops.
-pub fn find(tree: &Tree, users: &[u32]) -> (Vec<Cycle>, usize) {
+pub fn find(deps: &Deps, users: &[u32]) -> (Vec<Cycle>, usize) {
     let mut cycles: Vec<Cycle> = Vec::new();
     let mut in_cycle: Set<u32> = Set::default();
     let mut roots = Ring(
@@ -74,7 +74,7 @@ pub fn find(tree: &Tree, users: &[u32]) -> (Vec<Cycle>, usize) {
             if above().any(|m| m == module) {
                 continue;
             }
-            let deps = &tree.modules[module as usize].deps;
+            let deps = deps.of(module as usize);
             if deps.is_empty() {
                 roots.remove(module);
             }
@@ -94,31 +94,13 @@ pub fn find(tree: &Tree, users: &[u32]) -> (Vec<Cycle>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::depmod::facts::Facts;
-    use crate::depmod::resolve::Module;
-    use crate::depmod::scan::Found;
 
-    fn tree(deps: &[&[u32]]) -> Tree {
-        let modules = deps
-            .iter()
-            .enumerate()
-            .map(|(i, d)| Module {
-                found: Found::named(format!("/m/{i}.ko").as_bytes(), b"/m").unwrap(),
-                facts: Facts::default(),
-                deps: d.to_vec(),
-                rank: 0,
-            })
-            .collect();
-        Tree {
-            modules,
-            ..Tree::default()
+    fn cycles(lists: &[&[u32]]) -> (Vec<Cycle>, usize) {
+        let mut deps = Deps::default();
+        for l in lists {
+            deps.push(l.iter().copied());
         }
-    }
-
-    fn cycles(deps: &[&[u32]]) -> (Vec<Cycle>, usize) {
-        let mut t = tree(deps);
-        let users = t.sort().unwrap_err();
-        find(&t, &users)
+        find(&deps, &deps.ranks().unwrap_err())
     }
 
     #[test]

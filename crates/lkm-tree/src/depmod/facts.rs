@@ -6,22 +6,16 @@
 //! What counts as a symbol follows kmod's `libkmod-elf.c`.
 
 use super::order::Set;
+pub use super::pool::{Pool, Span};
 use crate::fs::OpenFile;
 use crate::sparse::{Header, Sparse, SparseError};
 
 pub use crate::sparse::SparseError as FactsError;
 
-/// A part of [`Facts::text`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    pub at: u32,
-    pub len: u32,
-}
-
 /// What a module says of itself. Names are spans of one text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    pub text: Vec<u8>,
+    pub text: Pool,
     pub aliases: Vec<Span>,
     pub softdeps: Vec<Span>,
     pub weakdeps: Vec<Span>,
@@ -46,17 +40,18 @@ pub struct Import {
 
 impl Facts {
     pub fn get(&self, s: Span) -> &[u8] {
-        &self.text[s.at as usize..(s.at + s.len) as usize]
+        self.text.get(s)
+    }
+
+    /// Whether each exported symbol is one word.
+    pub fn is_simple(&self) -> bool {
+        let mut exports = self.exports.iter();
+        exports.all(|e| super::cache::simple_name(self.get(e.name)))
     }
 
     /// Adds text.
     pub fn add(&mut self, s: &[u8]) -> Span {
-        let at = self.text.len() as u32;
-        self.text.extend_from_slice(s);
-        Span {
-            at,
-            len: s.len() as u32,
-        }
+        self.text.add(s)
     }
 }
 
@@ -94,12 +89,7 @@ fn collect(src: &mut Sparse<'_>, crcs: bool) -> Result<Facts, SparseError> {
                 (b"weakdep=", &mut facts.weakdeps),
             ] {
                 if let Some(value) = line.strip_prefix(key) {
-                    let at = facts.text.len() as u32;
-                    facts.text.extend_from_slice(value);
-                    list.push(Span {
-                        at,
-                        len: value.len() as u32,
-                    });
+                    list.push(facts.text.add(value));
                 }
             }
         }
@@ -120,7 +110,7 @@ fn collect(src: &mut Sparse<'_>, crcs: bool) -> Result<Facts, SparseError> {
         let versions = versions.filter(|v| v.len().is_multiple_of(VERSION_SIZE));
         imports(&mut facts, &symbols, versions.unwrap_or(&[]), crcs)?;
     }
-    facts.text.shrink_to_fit();
+    facts.text.0.shrink_to_fit();
     Ok(facts)
 }
 

@@ -5,7 +5,7 @@
 //! text, then spans of it: exports with their CRC u64, imports with weak u8
 //! ```
 
-use super::facts::{Export, Facts, Import, Span};
+use super::facts::{Export, Facts, Import, Pool, Span};
 
 /// Reads from the front of a slice.
 pub struct Reader<'a> {
@@ -44,13 +44,13 @@ fn put(out: &mut Vec<u8>, n: usize) {
 /// Appends a module's facts, but for the CRCs of what it imports.
 pub fn encode(f: &Facts, out: &mut Vec<u8>) {
     let lists = [&f.aliases, &f.softdeps, &f.weakdeps];
-    put(out, f.text.len());
+    put(out, f.text.0.len());
     for l in lists {
         put(out, l.len());
     }
     put(out, f.exports.len());
     put(out, f.imports.len());
-    out.extend_from_slice(&f.text);
+    out.extend_from_slice(&f.text.0);
     let span = |out: &mut Vec<u8>, s: Span| {
         put(out, s.at as usize);
         put(out, s.len as usize);
@@ -75,7 +75,7 @@ pub fn decode(bytes: &[u8]) -> Option<Facts> {
     let mut r = Reader::new(bytes);
     let text_len = r.u32()? as usize;
     let counts = [r.u32()?, r.u32()?, r.u32()?, r.u32()?, r.u32()?];
-    let text = r.take(text_len)?.to_vec();
+    let text = Pool(r.take(text_len)?.to_vec());
     let span = |r: &mut Reader<'_>| {
         let (at, len) = (r.u32()?, r.u32()?);
         (at.checked_add(len)? as usize <= text_len).then_some(Span { at, len })

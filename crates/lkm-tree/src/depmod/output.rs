@@ -1,8 +1,9 @@
 //! The contents of the eleven files.
 
+use super::deps::Deps;
+use super::facts::Facts;
 use super::order::{Set, bucket};
-use super::rerun::Stale;
-use super::resolve::{Closures, SYMBOL_BUCKETS, Tree};
+use super::resolve::{SYMBOL_BUCKETS, Tree};
 use crate::bytes;
 use crate::emit;
 use crate::index::{IndexBuilder, KeyError};
@@ -35,8 +36,8 @@ pub struct Input<'a> {
     pub builtin_modinfo: Option<&'a [u8]>,
     /// Tell of entries that come twice.
     pub warn_duplicates: bool,
-    /// What is to be made.
-    pub stale: Stale,
+    /// All that each module needs ([`Deps::closures`]).
+    pub closures: &'a Deps,
 }
 
 /// The names of all files, in kmod's order.
@@ -54,9 +55,78 @@ pub const NAMES: [&str; 11] = [
     "modules.devname",
 ];
 
-/// The files that are stale, in kmod's order.
+/// A text file that is one piece of lines per module, one after the other in
+/// the order of the indexes.
+pub struct Pieced {
+    pub name: &'static str,
+    pub header: &'static [u8],
+    /// It has its header even when no module has a piece.
+    pub header_alone: bool,
+    /// Appends a module's piece, or says what is wrong.
+    pub piece: fn(name: &[u8], facts: &Facts, out: &mut Vec<u8>) -> Result<(), Vec<u8>>,
+}
+
+pub const PIECED: [Pieced; 4] = [
+    Pieced {
+        name: "modules.alias",
+        header: b"# Aliases extracted from modules themselves.\n",
+        header_alone: true,
+        piece: |name, facts, out| {
+            for &a in &facts.aliases {
+                let _ = emit!(out, "alias ", facts.get(a), " ", name, "\n");
+            }
+            Ok(())
+        },
+    },
+    Pieced {
+        name: "modules.softdep",
+        header: b"# Soft dependencies extracted from modules themselves.\n",
+        header_alone: true,
+        piece: |name, facts, out| {
+            for &s in &facts.softdeps {
+                let _ = emit!(out, "softdep ", name, " ", facts.get(s), "\n");
+            }
+            Ok(())
+        },
+    },
+    Pieced {
+        name: "modules.weakdep",
+        header: b"# Weak dependencies extracted from modules themselves.\n",
+        header_alone: true,
+        piece: |name, facts, out| {
+            for &s in &facts.weakdeps {
+                let _ = emit!(out, "weakdep ", name, " ", facts.get(s), "\n");
+            }
+            Ok(())
+        },
+    },
+    Pieced {
+        name: "modules.devname",
+        header: b"# Device nodes to trigger on-demand module loading.\n",
+        header_alone: false,
+        piece: devname,
+    },
+];
+
+impl Pieced {
+    /// The whole file.
+    fn whole(&self, tree: &Tree, notes: &mut Notes) -> Vec<u8> {
+        let mut out = self.header.to_vec();
+        for m in &tree.modules {
+            if let Err(wrong) = (self.piece)(m.name(), &m.facts, &mut out) {
+                notes.errors.push(wrong);
+            }
+        }
+        if !self.header_alone && out.len() == self.header.len() {
+            out.clear();
+        }
+        out
+    }
+}
+
+/// All files, in kmod's order.
 pub fn files(input: &Input<'_>, with_binaries: bool, notes: &mut Notes) -> Vec<File> {
-    let (tree, stale) = (input.tree, input.stale);
+    let (tree, closures) = (input.tree, input.closures);
     let mut out = Vec::new();
     let mut add = |name, text, content| {
         out.push(File {
@@ -65,60 +135,52 @@ pub fn files(input: &Input<'_>, with_binaries: bool, notes: &mut Notes) -> Vec<F
             text,
         });
     };
-    if stale.symbols {
-        let closures = tree.closures();
-        add("modules.dep", true, dep(tree, &closures));
-        if with_binaries {
-            add("modules.dep.bin", false, dep_bin(input, &closures, notes));
-        }
+    let [alias, softdep, weakdep, devname] = &PIECED;
+    add("modules.dep", true, dep(tree, closures));
+    if with_binaries {
+        add("modules.dep.bin", false, dep_bin(input, closures, notes));
     }
-    if stale.aliases {
-        add("modules.alias", true, alias(tree));
-        if with_binaries {
-            add("modules.alias.bin", false, alias_bin(input, notes));
-        }
+    add(alias.name, true, alias.whole(tree, notes));
+    if with_binaries {
+        add("modules.alias.bin", false, alias_bin(input, notes));
     }
-    if stale.softdeps {
-        add("modules.softdep", true, softdep(tree));
-    }
-    if stale.weakdeps {
-        add("modules.weakdep", true, weakdep(tree));
-    }
-    if stale.symbols {
-        let symbols = sorted_symbols(tree);
-        add("modules.symbols", true, symbols_text(tree, &symbols));
-        if with_binaries {
-            let content = symbols_bin(input, &symbols, notes);
-            add("modules.symbols.bin", false, content);
-        }
-    }
-    if stale.builtin && with_binaries {
+    add(softdep.name, true, softdep.whole(tree, notes));
+    add(weakdep.name, true, weakdep.whole(tree, notes));
+    let symbols = sorted_symbols(tree);
+    add("modules.symbols", true, symbols_text(tree, &symbols));
+    if with_binaries {
+        let content = symbols_bin(input, &symbols, notes);
+        add("modules.symbols.bin", false, content);
         let content = builtin_bin(input.builtin, notes);
         add("modules.builtin.bin", false, content);
         let content = builtin_alias_bin(input.builtin_modinfo, notes);
         add("modules.builtin.alias.bin", false, content);
     }
-    if stale.aliases {
-        add("modules.devname", true, devname(tree, notes));
-    }
+    add(devname.name, true, devname.whole(tree, notes));
     out
 }
 
-fn dep(tree: &Tree, closures: &Closures) -> Vec<u8> {
+fn dep(tree: &Tree, closures: &Deps) -> Vec<u8> {
     let mut out = Vec::new();
-    for (i, m) in tree.modules.iter().enumerate() {
-        dep_line(tree, closures, i, m.found.shown(), &mut out);
+    for i in 0..tree.modules.len() {
+        dep_line(closures, i, |m| tree.modules[m].found.shown(), &mut out);
         out.push(b'\n');
     }
     out
 }
 
-fn dep_line(tree: &Tree, closures: &Closures, i: usize, path: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(path);
+/// Appends what a module needs, without the end of the line.
+pub fn dep_line<'a>(
+    closures: &Deps,
+    module: usize,
+    path: impl Fn(usize) -> &'a [u8],
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(path(module));
     out.push(b':');
-    for &d in closures.of(i) {
+    for &d in closures.of(module) {
         out.push(b' ');
-        out.extend_from_slice(tree.modules[d as usize].found.shown());
+        out.extend_from_slice(path(d as usize));
     }
 }
 
@@ -169,25 +231,16 @@ impl<'n> Index<'n> {
     }
 }
 
-fn dep_bin(input: &Input<'_>, closures: &Closures, notes: &mut Notes) -> Vec<u8> {
+fn dep_bin(input: &Input<'_>, closures: &Deps, notes: &mut Notes) -> Vec<u8> {
     let mut index = Index::new(notes, input.warn_duplicates);
     let mut line = Vec::new();
     for (i, m) in input.tree.modules.iter().enumerate() {
         line.clear();
-        dep_line(input.tree, closures, i, m.found.shown(), &mut line);
+        let path = |m: usize| input.tree.modules[m].found.shown();
+        dep_line(closures, i, path, &mut line);
         index.insert(m.name(), &line, i as u32, "deps", &line);
     }
     index.finish()
-}
-
-fn alias(tree: &Tree) -> Vec<u8> {
-    let mut out = b"# Aliases extracted from modules themselves.\n".to_vec();
-    for m in &tree.modules {
-        for &a in &m.facts.aliases {
-            let _ = emit!(out, "alias ", m.facts.get(a), " ", m.name(), "\n");
-        }
-    }
-    out
 }
 
 fn alias_bin(input: &Input<'_>, notes: &mut Notes) -> Vec<u8> {
@@ -209,26 +262,6 @@ fn alias_bin(input: &Input<'_>, notes: &mut Notes) -> Vec<u8> {
     index.finish()
 }
 
-fn softdep(tree: &Tree) -> Vec<u8> {
-    let mut out = b"# Soft dependencies extracted from modules themselves.\n".to_vec();
-    for m in &tree.modules {
-        for &s in &m.facts.softdeps {
-            let _ = emit!(out, "softdep ", m.name(), " ", m.facts.get(s), "\n");
-        }
-    }
-    out
-}
-
-fn weakdep(tree: &Tree) -> Vec<u8> {
-    let mut out = b"# Weak dependencies extracted from modules themselves.\n".to_vec();
-    for m in &tree.modules {
-        for &s in &m.facts.weakdeps {
-            let _ = emit!(out, "weakdep ", m.name(), " ", m.facts.get(s), "\n");
-        }
-    }
-    out
-}
-
 /// The modules' symbols in the order of kmod's hash table.
 fn sorted_symbols(tree: &Tree) -> Vec<(&[u8], u32)> {
     let mut all: Vec<(u32, &[u8], u32)> = tree
@@ -243,19 +276,30 @@ fn sorted_symbols(tree: &Tree) -> Vec<(&[u8], u32)> {
 }
 
 fn symbols_text(tree: &Tree, symbols: &[(&[u8], u32)]) -> Vec<u8> {
-    let mut out = b"# Aliases for symbols, used by symbol_request().\n".to_vec();
+    let mut out = SYMBOLS_HEADER.to_vec();
     for (name, owner) in symbols {
-        let owner = tree.modules[*owner as usize].name();
-        let _ = emit!(out, "alias symbol:", name, " ", owner, "\n");
+        symbol_line(name, tree.modules[*owner as usize].name(), &mut out);
     }
     out
+}
+
+/// The first line of modules.symbols.
+pub const SYMBOLS_HEADER: &[u8] = b"# Aliases for symbols, used by symbol_request().\n";
+/// What its other lines begin with.
+pub const SYMBOL_LINE: &[u8] = b"alias symbol:";
+/// What a symbol's key in modules.symbols.bin begins with.
+pub const SYMBOL_KEY: &[u8] = b"symbol:";
+
+/// Appends a symbol's line.
+pub fn symbol_line(symbol: &[u8], owner: &[u8], out: &mut Vec<u8>) {
+    let _ = emit!(out, SYMBOL_LINE, symbol, " ", owner, "\n");
 }
 
 fn symbols_bin(input: &Input<'_>, symbols: &[(&[u8], u32)], notes: &mut Notes) -> Vec<u8> {
     let mut index = Index::new(notes, input.warn_duplicates);
     for (name, owner) in symbols {
         let module = input.tree.modules[*owner as usize].name();
-        let key = bytes!("symbol:", name);
+        let key = bytes!(SYMBOL_KEY, name);
         let told = if input.warn_duplicates {
             bytes!(key, " ", module)
         } else {
@@ -342,42 +386,38 @@ fn builtin_alias_bin(source: Option<&[u8]>, notes: &mut Notes) -> Vec<u8> {
     index.finish()
 }
 
-fn devname(tree: &Tree, notes: &mut Notes) -> Vec<u8> {
-    let mut out = Vec::new();
-    for m in &tree.modules {
-        let (mut name, mut device) = (None, None);
-        for &a in &m.facts.aliases {
-            let value = m.facts.get(a);
-            if let Some(n) = value.strip_prefix(b"devname:") {
-                name = Some(n);
-            } else if let Some(numbers) = major_minor(value, b"char-major-") {
-                device = Some((b'c', numbers));
-            } else if let Some(numbers) = major_minor(value, b"block-major-") {
-                device = Some((b'b', numbers));
-            }
-            if name.is_some() && device.is_some() {
-                break;
-            }
+fn devname(module: &[u8], facts: &Facts, out: &mut Vec<u8>) -> Result<(), Vec<u8>> {
+    let (mut name, mut device) = (None, None);
+    for &a in &facts.aliases {
+        let value = facts.get(a);
+        if let Some(n) = value.strip_prefix(b"devname:") {
+            name = Some(n);
+        } else if let Some(numbers) = major_minor(value, b"char-major-") {
+            device = Some((b'c', numbers));
+        } else if let Some(numbers) = major_minor(value, b"block-major-") {
+            device = Some((b'b', numbers));
         }
-        match (name, device) {
-            (Some(name), Some((kind, (major, minor)))) => {
-                if out.is_empty() {
-                    out.extend_from_slice(b"# Device nodes to trigger on-demand module loading.\n");
-                }
-                let numbers = format!("{}{major}:{minor}\n", kind as char);
-                let _ = emit!(out, m.name(), " ", name, " ", numbers);
-            }
-            (Some(name), None) => notes.errors.push(bytes!(
+        if name.is_some() && device.is_some() {
+            break;
+        }
+    }
+    match (name, device) {
+        (Some(name), Some((kind, (major, minor)))) => {
+            let numbers = format!("{}{major}:{minor}\n", kind as char);
+            let _ = emit!(out, module, " ", name, " ", numbers);
+        }
+        (Some(name), None) => {
+            return Err(bytes!(
                 "Module '",
-                m.name(),
+                module,
                 "' has devname (",
                 name,
                 ") but lacks major and minor information. Ignoring."
-            )),
-            _ => {}
+            ));
         }
+        _ => {}
     }
-    out
+    Ok(())
 }
 
 /// `PREFIXmajor-minor`, whatever follows.

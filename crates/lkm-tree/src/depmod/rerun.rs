@@ -1,25 +1,36 @@
 //! What has changed since the last run, found out with as few questions as
-//! there are files: one for each directory and module.
-//!
-//! As long as the same modules are in the same directories, only those whose
-//! files changed are read, and only indexes are made anew in which something
-//! else stands then.
+//! there are files: one for each directory and module. Only directories whose
+//! times are others are read again.
 
 use super::cache::{Key, KnownModule, Record};
-use super::facts::Facts;
-use super::scan::list;
+use super::order::{Map, Set};
+use super::scan::{Contents, Listing, contents};
 use crate::bytes;
 use crate::config::depmod::DepmodConfig;
 use crate::fs::{Files, Kind, OpenDir, Stat};
+use crate::text::PATH_MAX;
 
-/// What is different, where no module came or went.
+/// A directory as it is now.
+pub struct NewDir {
+    pub path: Vec<u8>,
+    pub key: Key,
+    pub listing: u64,
+}
+
+/// What is different. Places are those in the record.
 #[derive(Default)]
 pub struct Changes {
-    /// Directories with the same contents but other times, by place in the
-    /// record, with their new key.
-    pub dirs: Vec<(usize, Key)>,
-    /// Modules whose file is another, by place in the record.
+    /// Directories with other times, and what is in them now.
+    pub dirs: Vec<(usize, Key, u64)>,
+    /// Directories that are gone.
+    pub gone_dirs: Set<usize>,
+    pub new_dirs: Vec<NewDir>,
+    /// Modules whose file is another, in order.
     pub modules: Vec<(usize, Key)>,
+    /// Modules that are gone.
+    pub gone: Set<usize>,
+    /// Paths of modules that were not there, as the record has them.
+    pub added: Vec<(Vec<u8>, Key)>,
 }
 
 impl Changes {
@@ -53,141 +64,171 @@ impl Known<'_> {
         st.ok()
     }
 
-    /// What has changed; none when a module came or went, or may have.
+    fn open(&self, path: &[u8]) -> Option<Box<dyn OpenDir>> {
+        let opened = match path {
+            b"" => self.fs.open_dir(self.dirname),
+            [b'/', ..] => self.fs.open_dir(path),
+            _ => self.root.dir(path),
+        };
+        opened.ok()
+    }
+
+    /// What has changed; none when that cannot be told for sure.
     pub fn changes(&self) -> Option<Changes> {
         let modules = &self.record.modules[..];
         let (mine, other) = modules.split_at(match modules.len() {
             n if n < ALONE => n,
             n => n / 2,
         });
-        let mut changes = std::thread::scope(|s| {
+        let seen = std::thread::scope(|s| {
             let helper = (!other.is_empty()).then(|| s.spawn(|| self.modules(other, mine.len())));
-            let mut all = self.modules(mine, 0)?;
+            let mut all = self.modules(mine, 0);
             if let Some(h) = helper {
-                all.extend(h.join().ok()??);
+                all.extend(h.join().ok()?);
             }
-            Some(Changes {
-                dirs: Vec::new(),
-                modules: all,
-            })
+            Some(all)
         })?;
+        let mut changes = Changes::default();
+        let mut missing = Vec::new();
+        for (i, key) in seen {
+            match key {
+                Some(key) => changes.modules.push((i, key)),
+                None => missing.push(i),
+            }
+        }
+        let other = self.dirs(&mut changes)?;
+        if !other.is_empty() || !changes.gone_dirs.is_empty() {
+            self.compare(other, &mut changes)?;
+        }
+        // What was there a moment ago and is not, or the other way round, is
+        // still being changed.
+        let told = missing.iter().all(|i| changes.gone.contains(i));
+        changes.modules.retain(|(i, _)| !changes.gone.contains(i));
+        told.then_some(changes)
+    }
+
+    /// Modules whose file is another, with its key, or no file.
+    fn modules(&self, modules: &[KnownModule], first: usize) -> Vec<(usize, Option<Key>)> {
+        let mut changed = Vec::new();
+        for (i, m) in modules.iter().enumerate() {
+            match self.stat(self.record.text.get(m.path)) {
+                Some(st) if m.key.is(&st) => {}
+                Some(st) if st.kind == Kind::File => {
+                    changed.push((first + i, Some(Key::settled(&st, self.now_ns))));
+                }
+                _ => changed.push((first + i, None)),
+            }
+        }
+        changed
+    }
+
+    /// Notes directories whose times are others; those in which something else
+    /// is now, by path.
+    fn dirs(&self, changes: &mut Changes) -> Option<Map<&[u8], Contents>> {
+        let mut other = Map::default();
         for (i, d) in self.record.dirs.iter().enumerate() {
-            let path = self.record.get(d.path);
-            let st = self.stat(path)?;
+            let path = self.record.text.get(d.path);
+            let Some(st) = self.stat(path) else {
+                changes.gone_dirs.insert(i);
+                continue;
+            };
             if d.key.is(&st) {
                 continue;
             }
-            let opened = match path {
-                b"" => self.fs.open_dir(self.dirname),
-                [b'/', ..] => self.fs.open_dir(path),
-                _ => self.root.dir(path),
-            };
-            if list(&*opened.ok()?, self.config)?.0 != d.listing {
-                return None;
+            let now = contents(&*self.open(path)?, self.config)?;
+            let key = Key::settled(&st, self.now_ns);
+            changes.dirs.push((i, key, now.listing.0));
+            if now.listing != Listing(d.listing) {
+                other.insert(path, now);
             }
-            changes.dirs.push((i, Key::settled(&st, self.now_ns)));
         }
-        Some(changes)
+        Some(other)
     }
 
-    fn modules(&self, modules: &[KnownModule], first: usize) -> Option<Vec<(usize, Key)>> {
-        let mut changed = Vec::new();
-        for (i, m) in modules.iter().enumerate() {
-            let st = self.stat(self.record.get(m.path))?;
-            if !m.key.is(&st) {
-                if st.kind != Kind::File {
-                    return None;
-                }
-                changed.push((first + i, Key::settled(&st, self.now_ns)));
+    /// Finds what came to directories and what went.
+    fn compare(&self, mut other: Map<&[u8], Contents>, changes: &mut Changes) -> Option<()> {
+        if other.values().any(|c| c.links) {
+            return None;
+        }
+        let text = &self.record.text;
+        // A directory that is gone is so for those above it, too.
+        let missing = std::mem::take(&mut changes.gone_dirs);
+        let mut gone: Set<&[u8]> = Set::default();
+        for (i, d) in self.record.dirs.iter().enumerate() {
+            let path = text.get(d.path);
+            let (above, name) = split(path);
+            let listed = other.get_mut(above).map(|c| c.dirs.remove(name));
+            if !path.is_empty() && (gone.contains(above) || listed == Some(false)) {
+                gone.insert(path);
+                changes.gone_dirs.insert(i);
+            } else if missing.contains(&i) {
+                return None;
             }
         }
-        Some(changed)
+        for (i, m) in self.record.modules.iter().enumerate() {
+            let (dir, name) = split(text.get(m.path));
+            let listed = other.get_mut(dir).map(|c| c.modules.remove(name));
+            if gone.contains(dir) || listed == Some(false) {
+                changes.gone.insert(i);
+            }
+        }
+        changes
+            .dirs
+            .retain(|(i, ..)| !changes.gone_dirs.contains(i));
+        for (path, now) in other {
+            if !gone.contains(path) {
+                self.enter(path, now, changes)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Enters modules and directories that were not there.
+    fn enter(&self, dir: &[u8], new: Contents, changes: &mut Changes) -> Option<()> {
+        let below = |name: &[u8]| match dir {
+            b"" => name.to_vec(),
+            _ => bytes!(dir, "/", name),
+        };
+        for name in new.modules {
+            let path = below(&name);
+            let st = self.stat(&path).filter(|st| st.kind == Kind::File)?;
+            changes.added.push((path, Key::settled(&st, self.now_ns)));
+        }
+        for name in new.dirs {
+            let path = below(&name);
+            if self.dirname.len() + 1 + path.len() >= PATH_MAX {
+                return None;
+            }
+            let key = Key::settled(&self.stat(&path)?, self.now_ns);
+            let now = contents(&*self.open(&path)?, self.config)?;
+            if now.links {
+                return None;
+            }
+            // Before those below it, as the record has them.
+            changes.new_dirs.push(NewDir {
+                path: path.clone(),
+                key,
+                listing: now.listing.0,
+            });
+            self.enter(&path, now, changes)?;
+        }
+        Some(())
     }
 
     /// The full path of a module.
-    pub fn path(&self, m: &KnownModule) -> Vec<u8> {
-        match self.record.get(m.path) {
-            path @ [b'/', ..] => path.to_vec(),
+    pub fn full(&self, path: &[u8]) -> Vec<u8> {
+        match path {
+            [b'/', ..] => path.to_vec(),
             path => bytes!(self.dirname, "/", path),
         }
     }
 }
 
-/// Which indexes have to be made anew.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Stale {
-    /// modules.alias, modules.devname
-    pub aliases: bool,
-    pub softdeps: bool,
-    pub weakdeps: bool,
-    /// modules.dep, modules.symbols
-    pub symbols: bool,
-    /// modules.builtin.bin, modules.builtin.alias.bin
-    pub builtin: bool,
-}
-
-impl Stale {
-    pub const ALL: Stale = Stale {
-        aliases: true,
-        softdeps: true,
-        weakdeps: true,
-        symbols: true,
-        builtin: true,
-    };
-
-    pub fn merge(&mut self, other: Stale) {
-        self.aliases |= other.aliases;
-        self.softdeps |= other.softdeps;
-        self.weakdeps |= other.weakdeps;
-        self.symbols |= other.symbols;
-        self.builtin |= other.builtin;
-    }
-
-    /// What a module makes stale that says something else than before.
-    pub fn between(old: &Facts, new: &Facts) -> Stale {
-        let same = |a: &[super::facts::Span], b: &[super::facts::Span]| {
-            let (a, b) = (a.iter().map(|&s| old.get(s)), b.iter().map(|&s| new.get(s)));
-            a.eq(b)
-        };
-        // Versions are in no index.
-        let exports = |f: &Facts| f.exports.iter().map(|e| e.name).collect::<Vec<_>>();
-        let imports = |f: &Facts| f.imports.iter().map(|i| i.name).collect::<Vec<_>>();
-        Stale {
-            aliases: !same(&old.aliases, &new.aliases),
-            softdeps: !same(&old.softdeps, &new.softdeps),
-            weakdeps: !same(&old.weakdeps, &new.weakdeps),
-            symbols: !same(&exports(old), &exports(new)) || !same(&imports(old), &imports(new)),
-            builtin: false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::facts::{Export, Import};
-    use super::*;
-
-    #[test]
-    fn only_what_stands_in_an_index_makes_it_stale() {
-        let facts = |alias: &[u8], export: &[u8], crc: u64| {
-            let mut f = Facts::default();
-            let (a, e, i) = (f.add(alias), f.add(export), f.add(b"printk"));
-            f.aliases.push(a);
-            f.exports.push(Export { name: e, crc });
-            f.imports.push(Import {
-                name: i,
-                weak: false,
-            });
-            f
-        };
-        let old = facts(b"pci:1", b"sym", 1);
-        let stale = |new: &Facts| Stale::between(&old, new);
-        assert_eq!(stale(&facts(b"pci:1", b"sym", 2)), Stale::default());
-        let aliases = Stale {
-            aliases: true,
-            ..Stale::default()
-        };
-        assert_eq!(stale(&facts(b"pci:22", b"sym", 1)), aliases);
-        assert!(stale(&facts(b"pci:1", b"other", 1)).symbols);
+/// The directory of a path, and the name in it.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&c| c == b'/') {
+        Some(0) => (b"/", &path[1..]),
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
     }
 }

@@ -1,7 +1,9 @@
 //! Who needs whom: modules with their facts, in the order of the indexes, and
 //! the topological order that loading follows.
 
+use super::deps::Deps;
 use super::facts::Facts;
+use super::imports::plain;
 use super::order::{Map, bucket};
 use super::scan::Found;
 use crate::text::PATH_MAX;
@@ -15,11 +17,6 @@ pub const SYMBOL_BUCKETS: u32 = 2048;
 pub struct Module {
     pub found: Found,
     pub facts: Facts,
-    /// Modules whose symbols it needs; once [`Tree::sort`] has succeeded, in
-    /// topological order.
-    pub deps: Vec<u32>,
-    /// Place in the topological order: users before what they use.
-    pub rank: u32,
 }
 
 impl Module {
@@ -76,32 +73,51 @@ pub struct Checks {
 pub struct Tree {
     /// In the order of the indexes: a module's place is its priority.
     pub modules: Vec<Module>,
+    /// Whose symbols each needs, in the order in which it names them; once
+    /// [`Tree::resolve`] has found them.
+    pub deps: Deps,
     pub symbols: Map<Box<[u8]>, Symbol>,
 }
 
-/// Puts modules in kmod's order: those of `modules.order` as it lists them,
-/// then the others as kmod's hash table has them. The order is left alone
-/// from a broken line on, whose number is returned.
-pub fn order(found: &mut [Found], modules_order: Option<&[u8]>) -> Option<usize> {
-    found.sort_by_cached_key(|f| (bucket(&f.name, MODULE_BUCKETS), f.name.clone()));
-    let text = modules_order?;
-    let mut places: Map<Vec<u8>, usize> = Map::default();
-    for (number, line) in text.split_inclusive(|&c| c == b'\n').enumerate() {
+/// The place of a module that `modules.order` does not list.
+pub const UNLISTED: u32 = u32::MAX;
+
+/// The lines of `modules.order`, each path at its first, up to a broken one,
+/// whose number comes with them.
+pub fn places(modules_order: &[u8]) -> (Map<&[u8], u32>, Option<usize>) {
+    let mut places: Map<&[u8], u32> = Map::default();
+    for (number, line) in modules_order.split_inclusive(|&c| c == b'\n').enumerate() {
         match line.strip_suffix(b"\n") {
             Some(line) if line.len() < PATH_MAX - 1 => {
                 let end = line.iter().position(|&c| c == 0).unwrap_or(line.len());
-                let next = places.len();
-                places.entry(line[..end].to_vec()).or_insert(next);
+                let next = places.len() as u32;
+                places.entry(&line[..end]).or_insert(next);
             }
-            _ => return Some(number + 1),
+            _ => return (places, Some(number + 1)),
         }
     }
-    found.sort_by_cached_key(|f| {
-        f.uncompressed()
-            .and_then(|p| places.get(&p).copied())
-            .unwrap_or(usize::MAX)
-    });
-    None
+    (places, None)
+}
+
+/// Where a module stands among others: by its place, and without one as kmod's
+/// hash table has it.
+pub fn standing(place: u32, name: &[u8]) -> impl Ord + '_ {
+    (place, bucket(name, MODULE_BUCKETS), name)
+}
+
+/// Puts modules in kmod's order: those of `modules.order` as it lists them,
+/// then the others as kmod's hash table has them. The list counts for nothing
+/// when one of its lines is broken, whose number is returned.
+pub fn order(found: &mut [Found], modules_order: Option<&[u8]>) -> Option<usize> {
+    let (places, broken) = places(modules_order.unwrap_or_default());
+    if broken.is_none() && !places.is_empty() {
+        for f in found.iter_mut() {
+            let place = f.uncompressed().and_then(|p| places.get(&p[..]).copied());
+            f.place = place.unwrap_or(UNLISTED);
+        }
+    }
+    found.sort_by_cached_key(|f| (f.place, bucket(&f.name, MODULE_BUCKETS), f.name.clone()));
+    broken
 }
 
 impl Tree {
@@ -115,12 +131,7 @@ impl Tree {
     pub fn add_modules(&mut self, modules: Vec<(Found, Facts)>, checks: Checks) {
         self.modules = modules
             .into_iter()
-            .map(|(found, facts)| Module {
-                found,
-                facts,
-                deps: Vec::new(),
-                rank: u32::MAX,
-            })
+            .map(|(found, facts)| Module { found, facts })
             .collect();
         for (i, m) in self.modules.iter().enumerate() {
             for e in &m.facts.exports {
@@ -144,13 +155,13 @@ impl Tree {
         let mut unresolved = Vec::new();
         let mut needs = Vec::new();
         let mut stamp = vec![u32::MAX; self.modules.len()];
-        for i in 0..self.modules.len() {
-            let mut deps = Vec::new();
-            let facts = &self.modules[i].facts;
+        self.deps = Deps::default();
+        let mut deps = Vec::new();
+        for (i, module) in self.modules.iter().enumerate() {
+            let facts = &module.facts;
             for (n, import) in facts.imports.iter().enumerate() {
                 let full = facts.get(import.name);
-                // On 64-bit PowerPC, .foo is foo.
-                let name = strip(full.strip_prefix(b".").unwrap_or(full), checks.prefix);
+                let name = strip(plain(full), checks.prefix);
                 let Some(symbol) = self.symbols.get(name) else {
                     if checks.unknown && !import.weak {
                         unresolved.push(Unresolved::Unknown {
@@ -185,83 +196,9 @@ impl Tree {
                     }
                 }
             }
-            self.modules[i].deps = deps;
+            self.deps.push(deps.drain(..));
         }
         Resolution { unresolved, needs }
-    }
-
-    /// Orders the modules so that each comes before what it uses.
-    ///
-    /// # Errors
-    /// The number of users that remain for each module, where there are loops.
-    pub fn sort(&mut self) -> Result<(), Vec<u32>> {
-        let mut users = vec![0u32; self.modules.len()];
-        for m in &self.modules {
-            for &d in &m.deps {
-                users[d as usize] += 1;
-            }
-        }
-        let mut roots: Vec<u32> = (0..users.len() as u32)
-            .filter(|&i| users[i as usize] == 0)
-            .collect();
-        let mut rank = 0;
-        while let Some(i) = roots.pop() {
-            self.modules[i as usize].rank = rank;
-            rank += 1;
-            for &d in &self.modules[i as usize].deps {
-                users[d as usize] -= 1;
-                if users[d as usize] == 0 {
-                    roots.push(d);
-                }
-            }
-        }
-        if (rank as usize) < self.modules.len() {
-            return Err(users);
-        }
-        let ranks: Vec<u32> = self.modules.iter().map(|m| m.rank).collect();
-        for m in &mut self.modules {
-            m.deps.sort_unstable_by_key(|&d| ranks[d as usize]);
-        }
-        Ok(())
-    }
-
-    /// All modules that each one needs, directly or not, users first: the
-    /// lists one after the other, and where each ends.
-    pub fn closures(&self) -> Closures {
-        let mut all = Vec::new();
-        let mut ends = Vec::with_capacity(self.modules.len());
-        let mut stamp = vec![u32::MAX; self.modules.len()];
-        let mut todo = Vec::new();
-        for (i, m) in self.modules.iter().enumerate() {
-            let start = all.len();
-            todo.extend_from_slice(&m.deps);
-            while let Some(d) = todo.pop() {
-                if std::mem::replace(&mut stamp[d as usize], i as u32) != i as u32 {
-                    all.push(d);
-                    todo.extend_from_slice(&self.modules[d as usize].deps);
-                }
-            }
-            all[start..].sort_unstable_by_key(|&d| self.modules[d as usize].rank);
-            ends.push(all.len());
-        }
-        Closures { all, ends }
-    }
-}
-
-/// See [`Tree::closures`].
-pub struct Closures {
-    all: Vec<u32>,
-    ends: Vec<usize>,
-}
-
-impl Closures {
-    pub fn of(&self, module: usize) -> &[u32] {
-        let start = if module == 0 {
-            0
-        } else {
-            self.ends[module - 1]
-        };
-        &self.all[start..self.ends[module]]
     }
 }
 

@@ -4,7 +4,8 @@
 use std::hash::Hasher;
 use std::sync::Arc;
 
-use super::order::{Map, Quick};
+use super::order::{Map, Quick, Set};
+use super::resolve::UNLISTED;
 use crate::bytes;
 use crate::config::depmod::{DepmodConfig, Search};
 use crate::errno::Errno;
@@ -19,6 +20,8 @@ pub struct Found {
     /// Where in `path` the part relative to the module directory begins; none
     /// for a module outside of it.
     pub relative: Option<usize>,
+    /// Its line in `modules.order`, once [`super::resolve::order`] has looked.
+    pub place: u32,
     /// The directory that was searched, and where in `path` the part relative
     /// to that begins.
     root: Option<(Arc<dyn OpenDir>, usize)>,
@@ -58,20 +61,6 @@ impl Found {
         }
     }
 
-    /// A module of the last run, relative to the module directory or absolute.
-    pub fn known(path: &[u8], dirname: &[u8]) -> Option<Found> {
-        let relative = !path.starts_with(b"/");
-        Some(Found {
-            name: path_to_modname(path)?,
-            path: match relative {
-                true => bytes!(dirname, "/", path),
-                false => path.to_vec(),
-            },
-            relative: relative.then(|| dirname.len() + 1),
-            root: None,
-        })
-    }
-
     /// A file named by hand.
     pub fn named(path: &[u8], dirname: &[u8]) -> Option<Found> {
         let relative = path
@@ -82,6 +71,7 @@ impl Found {
             name: path_to_modname(path)?,
             path: path.to_vec(),
             relative,
+            place: UNLISTED,
             root: None,
         })
     }
@@ -289,18 +279,37 @@ fn kind_of(dir: &dyn OpenDir, e: &Entry) -> Result<(Kind, Option<(u64, u64)>), K
     }
 }
 
-/// The listing of a directory now; none when something in it cannot be known.
-pub fn list(dir: &dyn OpenDir, config: &DepmodConfig) -> Option<Listing> {
-    let mut listing = Listing::default();
+/// What is in a directory now.
+#[derive(Default)]
+pub struct Contents {
+    pub listing: Listing,
+    pub modules: Set<Vec<u8>>,
+    pub dirs: Set<Vec<u8>>,
+    /// Some of the directories are links.
+    pub links: bool,
+}
+
+/// Lists a directory; none when something in it cannot be known.
+pub fn contents(dir: &dyn OpenDir, config: &DepmodConfig) -> Option<Contents> {
+    let mut all = Contents::default();
     for e in dir.entries().ok()? {
-        if !is_passed_over(&e.name, config) {
-            let (kind, link) = kind_of(dir, &e).ok()?;
-            if matters(&e.name, kind) {
-                listing.add(&e.name, kind, link);
-            }
+        if is_passed_over(&e.name, config) {
+            continue;
         }
+        let (kind, link) = kind_of(dir, &e).ok()?;
+        if !matters(&e.name, kind) {
+            continue;
+        }
+        all.listing.add(&e.name, kind, link);
+        match kind {
+            Kind::Dir => {
+                all.links |= link.is_some();
+                all.dirs.insert(e.name)
+            }
+            _ => all.modules.insert(e.name),
+        };
     }
-    Some(listing)
+    Some(all)
 }
 
 struct Walk<'s, 'a> {
@@ -361,6 +370,7 @@ impl Walk<'_, '_> {
                             name: module,
                             path: path.clone(),
                             relative: inside.then(|| self.scan.dirname.len() + 1),
+                            place: UNLISTED,
                             root: Some((self.root.clone(), self.root_len)),
                         });
                     }

@@ -14,7 +14,6 @@ use crate::bytes;
 use crate::config::depmod::{DEFAULT_PATHS, DepmodConfig};
 use crate::depmod::output::{Input, Notes};
 use crate::depmod::publish::{PublishError, publish, remove_leftovers};
-use crate::depmod::rerun::Stale;
 use crate::depmod::resolve::{Checks, Tree, Unresolved, order};
 use crate::depmod::scan::{Found, Scan};
 use crate::depmod::{MODULES_MAX, cycles, output, symbols};
@@ -358,10 +357,10 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
             }
         }
     }
-    if let Err(users) = tree.sort() {
+    let ranks = tree.deps.ranks().map_err(|users| {
         report_cycles(&tree, &users, &mut log);
-        return Err(1);
-    }
+        1
+    })?;
 
     let (builtin, modinfo) = match r.show {
         true => (None, None),
@@ -376,7 +375,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
         builtin: builtin.as_deref(),
         builtin_modinfo: modinfo.as_deref(),
         warn_duplicates: r.warn_duplicates,
-        stale: Stale::ALL,
+        closures: &tree.deps.closures(&ranks),
     };
     let contents = output::files(&input, !r.show, &mut notes);
     for w in &notes.warnings {
@@ -396,7 +395,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
     } else {
         clean &= !failed && resolution_is_silent;
         let dir = write(fs, &outname, &contents, &mut log)?;
-        memory.save(fs, &dirname, &*dir, clean);
+        memory.save(fs, &dirname, &*dir, (&tree, &contents), clean);
     }
     if failed || out.flush().is_err() {
         Err(1)
@@ -513,7 +512,7 @@ fn read_source(
 }
 
 fn report_cycles(tree: &Tree, users: &[u32], log: &mut Log<'_>) {
-    let (found, count) = cycles::find(tree, users);
+    let (found, count) = cycles::find(&tree.deps, users);
     for cycle in found {
         let names: Vec<&[u8]> = cycle
             .iter()

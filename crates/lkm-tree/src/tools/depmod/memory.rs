@@ -8,20 +8,19 @@ use super::read::Read;
 use crate::bytes;
 use crate::config::depmod::DepmodConfig;
 use crate::depmod::cache::{
-    FACTS_FILE, FILE, FILE_MAX, Key, KnownDir, KnownModule, Place, Record, SOURCES, checksum,
+    FACTS_FILE, FILE, FILE_MAX, Key, KnownDir, KnownModule, Pieces, Record, SOURCES, Written,
+    checksum, simple_name,
 };
-use crate::depmod::facts::{self, Facts, Span};
-use crate::depmod::facts_codec::encode;
-use crate::depmod::order::{Map, Quick};
-use crate::depmod::output::{self, Input, Notes};
+use crate::depmod::facts::Facts;
+use crate::depmod::imports::{Collected, Part};
+use crate::depmod::order::{Map, Quick, Set};
+use crate::depmod::output::{self, File};
+use crate::depmod::patch::{self, CHANGED_MAX, pieces, put_facts};
 use crate::depmod::publish::publish;
-use crate::depmod::rerun::{Changes, Known, Stale};
+use crate::depmod::rerun::Known;
 use crate::depmod::resolve::Tree;
 use crate::depmod::scan::{Found, Searched};
 use crate::fs::{Files, OpenDir, Stat};
-
-/// When the facts of changed modules take more bytes, all are written anew.
-const CHANGED_MAX: usize = 1 << 20;
 
 /// See the module's text.
 #[derive(Default)]
@@ -72,7 +71,7 @@ impl Memory {
         memory
     }
 
-    /// The short way: does what there is to do when no module came or went and
+    /// The short way: does what there is to do when little has changed and
     /// nothing is to be said. False when the long way must be gone.
     pub fn rerun(
         &mut self,
@@ -82,10 +81,8 @@ impl Memory {
         config: &DepmodConfig,
     ) -> bool {
         let record = &self.record;
-        if !self.plain || !record.clean || record.setting != self.setting {
-            return false;
-        }
-        self.try_rerun(fs, dirname, outname, config).is_some()
+        let known = record.clean && record.simple && record.setting == self.setting;
+        self.plain && known && self.try_rerun(fs, dirname, outname, config).is_some()
     }
 
     fn try_rerun(
@@ -97,15 +94,19 @@ impl Memory {
     ) -> Option<()> {
         let root = fs.open_dir(dirname).ok()?;
         let out = fs.open_dir(outname).ok()?;
-        let same = |dir: &dyn OpenDir, names: &[&str], keys: &[Key]| {
-            names.len() == keys.len()
-                && names
-                    .iter()
-                    .zip(keys)
-                    .all(|(n, k)| dir.stat(n.as_bytes()).is_ok_and(|st| k.is(&st)))
+        let same = |dir: &dyn OpenDir, name: &str, key: &Key| {
+            dir.stat(name.as_bytes()).is_ok_and(|st| key.is(&st))
         };
-        if !same(&*root, &SOURCES, &self.record.sources)
-            || !same(&*out, &output::NAMES, &self.record.outputs)
+        let written = self.record.outputs.iter().map(|w| &w.key);
+        if self.record.outputs.len() != output::NAMES.len()
+            || !SOURCES
+                .iter()
+                .zip(&self.record.sources)
+                .all(|(n, k)| same(&*root, n, k))
+            || !output::NAMES
+                .iter()
+                .zip(written)
+                .all(|(n, k)| same(&*out, n, k))
         {
             return None;
         }
@@ -121,77 +122,16 @@ impl Memory {
         if changes.is_empty() {
             return Some(());
         }
-        let mut stale = Stale::default();
-        let mut news = Vec::new();
-        let facts_file = out.file(FACTS_FILE.as_bytes()).ok();
-        let facts_file =
-            facts_file.filter(|f| f.stat().is_ok_and(|st| self.record.facts_file.is(&st)));
-        for &(i, _) in &changes.modules {
-            let module = &self.record.modules[i];
-            let path = known.path(module);
-            let new = facts::read(&*fs.open(&path).ok()?, false).ok()?;
-            let old = self.record.facts_from(module, facts_file.as_deref())?;
-            let made_stale = Stale::between(&old, &new);
-            if made_stale != Stale::default() {
-                stale.merge(made_stale);
-                news.push((i, new));
-            }
+        let patched = patch::run(&known, &*out, &changes)?;
+        if !patched.files.is_empty() {
+            publish(&*out, &patched.files).ok()?;
         }
-        if stale != Stale::default() {
-            self.remake(dirname, &*out, stale, &news)?;
-        }
-        self.note(&changes, &news);
+        let mut record = patched.record;
         // So that whoever compares times sees that this run has been.
         let _ = out.touch(b"modules.dep");
-        self.record.outputs = keys(&*out, &output::NAMES);
-        save(&*out, FILE, &self.record.encode());
+        note_outputs(&mut record, &*out, &patched.files);
+        save(&*out, FILE, &record.encode());
         Some(())
-    }
-
-    /// Makes the stale indexes anew.
-    fn remake(
-        &mut self,
-        dirname: &[u8],
-        out: &dyn OpenDir,
-        stale: Stale,
-        news: &[(usize, Facts)],
-    ) -> Option<()> {
-        let grown: usize = news.iter().map(|(_, f)| f.text.len() * 2).sum();
-        if self.record.text.len() + grown > CHANGED_MAX + self.record.modules.len() * 256 {
-            return None;
-        }
-        self.load_facts(out)?;
-        let mut modules = Vec::with_capacity(self.record.modules.len());
-        let mut news = news.iter().peekable();
-        for (i, m) in self.record.modules.iter().enumerate() {
-            let found = Found::known(self.record.get(m.path), dirname)?;
-            let facts = match news.next_if(|(at, _)| *at == i) {
-                Some((_, new)) => new.clone(),
-                None => self.record.facts(m, &self.facts)?,
-            };
-            modules.push((found, facts));
-        }
-        let mut tree = Tree::default();
-        tree.add_modules(modules, Default::default());
-        if stale.symbols {
-            tree.resolve(Default::default());
-            // Loops are for the long way to tell.
-            tree.sort().ok()?;
-        }
-        let mut notes = Notes::default();
-        let input = Input {
-            tree: &tree,
-            builtin: None,
-            builtin_modinfo: None,
-            warn_duplicates: false,
-            stale,
-        };
-        let files = output::files(&input, true, &mut notes);
-        let silent = notes.warnings.is_empty() && notes.errors.is_empty() && !notes.incomplete;
-        if !silent {
-            return None;
-        }
-        publish(out, &files).ok()
     }
 
     fn load_facts(&mut self, out: &dyn OpenDir) -> Option<()> {
@@ -206,19 +146,6 @@ impl Memory {
         Some(())
     }
 
-    /// Enters what has changed.
-    fn note(&mut self, changes: &Changes, news: &[(usize, Facts)]) {
-        for &(i, key) in &changes.dirs {
-            self.record.dirs[i].key = key;
-        }
-        for &(i, key) in &changes.modules {
-            self.record.modules[i].key = key;
-        }
-        for (i, facts) in news {
-            self.record.modules[*i].facts = put_facts(&mut self.record.text, facts, true);
-        }
-    }
-
     /// Prepares for [`Memory::get`].
     pub fn recall(&mut self, fs: &dyn Files, outname: &[u8]) {
         if !self.on || self.record.modules.is_empty() {
@@ -230,7 +157,8 @@ impl Memory {
             return;
         }
         for (i, m) in self.record.modules.iter().enumerate() {
-            self.by_path.insert(self.record.get(m.path).to_vec(), i);
+            self.by_path
+                .insert(self.record.text.get(m.path).to_vec(), i);
         }
     }
 
@@ -249,9 +177,9 @@ impl Memory {
             return;
         }
         let old = std::mem::take(&mut self.record);
+        self.facts = Vec::new();
         let mut new = Record {
             setting: self.setting,
-            facts_file: old.facts_file,
             ..Record::default()
         };
         for d in searched {
@@ -260,7 +188,7 @@ impl Memory {
                 Some([b'/', rest @ ..]) => rest,
                 _ => &d.path[..],
             };
-            let path = new.add(path);
+            let path = new.text.add(path);
             let key = d
                 .stat
                 .map_or(Key::default(), |st| Key::settled(&st, self.now_ns));
@@ -270,48 +198,49 @@ impl Memory {
                 listing: d.listing.0,
             });
         }
-        let all = || found.iter().zip(read);
-        for (f, r) in all() {
-            let Ok(facts) = &r.facts else { continue };
-            let path = new.add(f.shown());
-            let place = match r.known.map(|k| old.modules[k].facts) {
-                Some(place) if !place.here => place,
-                _ => put_facts(&mut new.text, facts, true),
+        let known = |r: &Read| {
+            let place = r.known.map(|k| old.modules[k].facts);
+            place.filter(|p| !p.here)
+        };
+        let all = || {
+            let all = found.iter().zip(read);
+            all.filter_map(|(f, r)| Some((f, r, r.facts.as_ref().ok()?)))
+        };
+        // All are written anew when that is not much more than what changed.
+        let size = |(_, _, f): &(&Found, &Read, &Facts)| f.text.0.len();
+        let total: usize = all().map(|a| size(&a)).sum();
+        let changed: usize = all()
+            .filter(|a| known(a.1).is_none())
+            .map(|a| size(&a))
+            .sum();
+        let anew = changed > CHANGED_MAX / 2 || changed > total / 2;
+        if !anew {
+            new.facts_file = old.facts_file;
+            new.imports = old.imports;
+        }
+        let mut imports = Collected::default();
+        for (f, r, facts) in all() {
+            let place = match known(r) {
+                _ if anew => {
+                    let place = put_facts(&mut self.facts, facts, false);
+                    imports.add(facts, place.at);
+                    place
+                }
+                Some(place) => place,
+                None => put_facts(&mut new.here, facts, true),
             };
             new.modules.push(KnownModule {
-                path,
+                path: new.text.add(f.shown()),
+                place: f.place,
                 key: r.key,
+                pieces: Pieces::default(),
                 facts: place,
             });
         }
-        let here: usize = new
-            .modules
-            .iter()
-            .filter(|m| m.facts.here)
-            .map(|m| m.facts.len as usize)
-            .sum();
-        self.facts = Vec::new();
-        if here > CHANGED_MAX {
-            let mut slim = Record {
-                text: Vec::new(),
-                facts_file: Key::default(),
-                ..new.clone()
-            };
-            let mut copy = |s: Span| slim_add(&mut slim.text, new.get(s));
-            for d in &mut slim.dirs {
-                d.path = copy(d.path);
-            }
-            for (m, (_, r)) in slim
-                .modules
-                .iter_mut()
-                .zip(all().filter(|(_, r)| r.facts.is_ok()))
-            {
-                m.path = copy(m.path);
-                if let Ok(facts) = &r.facts {
-                    m.facts = put_facts(&mut self.facts, facts, false);
-                }
-            }
-            new = slim;
+        if anew {
+            let at = self.facts.len();
+            imports.write(&mut self.facts);
+            new.imports = Part::of(&self.facts, at);
         }
         self.record = new;
     }
@@ -319,7 +248,14 @@ impl Memory {
     /// Writes what [`Memory::take`] prepared, once the indexes are written.
     /// Without a cache the next run is slower, and that is all that failing
     /// means.
-    pub fn save(&mut self, fs: &dyn Files, dirname: &[u8], out: &dyn OpenDir, clean: bool) {
+    pub fn save(
+        &mut self,
+        fs: &dyn Files,
+        dirname: &[u8],
+        out: &dyn OpenDir,
+        (tree, files): (&Tree, &[File]),
+        clean: bool,
+    ) {
         if self.forget {
             let _ = out.remove(FILE.as_bytes());
             let _ = out.remove(FACTS_FILE.as_bytes());
@@ -327,48 +263,59 @@ impl Memory {
         if !self.on {
             return;
         }
-        self.record.clean = clean;
+        let record = &mut self.record;
+        record.clean = clean;
+        record.simple = simple(tree);
+        record.deps = tree.deps.clone();
+        for (known, m) in record.modules.iter_mut().zip(&tree.modules) {
+            // None where there was something to complain about.
+            known.pieces = pieces(m.name(), &m.facts).unwrap_or_default();
+        }
         if let Ok(root) = fs.open_dir(dirname) {
-            self.record.sources = std::array::from_fn(|i| {
+            record.sources = std::array::from_fn(|i| {
                 let st = root.stat(SOURCES[i].as_bytes());
                 st.map_or(Key::default(), |st| Key::settled(&st, self.now_ns))
             });
         }
-        self.record.outputs = keys(out, &output::NAMES);
+        record.outputs = vec![Written::default(); output::NAMES.len()];
+        note_outputs(record, out, files);
         if !self.facts.is_empty() {
             save(out, FACTS_FILE, &self.facts);
-            self.record.facts_file = keys(out, &[FACTS_FILE])[0];
+            record.facts_file = key(out, FACTS_FILE);
         }
-        save(out, FILE, &self.record.encode());
+        save(out, FILE, &record.encode());
     }
 }
 
-fn slim_add(text: &mut Vec<u8>, s: &[u8]) -> Span {
-    let at = text.len() as u32;
-    text.extend_from_slice(s);
-    Span {
-        at,
-        len: s.len() as u32,
+/// Whether what is written can be patched: each name is one word, and no
+/// symbol is exported twice.
+fn simple(tree: &Tree) -> bool {
+    let mut exports = Set::default();
+    tree.modules.iter().all(|m| {
+        let own: Set<&[u8]> = m
+            .facts
+            .exports
+            .iter()
+            .map(|e| m.facts.get(e.name))
+            .collect();
+        let names = simple_name(m.found.shown()) && m.facts.is_simple();
+        names && own.into_iter().all(|e| exports.insert(e))
+    })
+}
+
+/// Notes the files that are there now; the sums of those just written.
+fn note_outputs(record: &mut Record, out: &dyn OpenDir, files: &[File]) {
+    for (written, name) in record.outputs.iter_mut().zip(output::NAMES) {
+        written.key = key(out, name);
+        if let Some(f) = files.iter().find(|f| f.name == name) {
+            written.sum = checksum(&f.content);
+        }
     }
 }
 
-fn put_facts(to: &mut Vec<u8>, facts: &Facts, here: bool) -> Place {
-    let at = to.len();
-    encode(facts, to);
-    Place {
-        here,
-        at: at as u32,
-        len: (to.len() - at) as u32,
-        sum: checksum(&to[at..]),
-    }
-}
-
-fn keys(dir: &dyn OpenDir, names: &[&str]) -> Vec<Key> {
-    let key = |n: &&str| {
-        dir.stat(n.as_bytes())
-            .map_or(Key::default(), |st| Key::of(&st))
-    };
-    names.iter().map(key).collect()
+fn key(dir: &dyn OpenDir, name: &str) -> Key {
+    let st = dir.stat(name.as_bytes());
+    st.map_or(Key::default(), |st| Key::of(&st))
 }
 
 fn save(dir: &dyn OpenDir, name: &str, content: &[u8]) {
