@@ -4,7 +4,7 @@
 //! reads what matters from each, [`resolve`] finds who needs whom and puts
 //! them in order, [`output`] makes the eleven files, [`publish`] writes them.
 //! [`cache`] remembers all of it from one run to the next, [`rerun`] finds out
-//! what has changed since.
+//! what has changed since, and [`patch`] makes the new files from the old ones.
 //!
 //! The order of everything follows kmod's `tools/depmod.c`, whose files these
 //! equal byte for byte: modules in the order of `modules.order`, the others in

@@ -9,6 +9,7 @@
 //! The top four bits of an offset say which parts its node has; an offset of
 //! 0 is no node.
 
+mod nodes;
 pub mod patch;
 mod read;
 mod write;

@@ -10,7 +10,7 @@ use super::cache::{checksum, simple_name};
 use super::facts::{self, Facts, Span};
 use super::facts_codec::encode;
 use super::order::Map;
-use super::output::{self, File, PIECED};
+use super::output::{self, PIECED};
 use super::patch_symbols::Symbols;
 use super::rerun::{Changes, Known};
 use super::resolve::{UNLISTED, places, standing};
@@ -48,16 +48,17 @@ pub struct Patch<'a> {
     pub next: Record,
 }
 
-/// What there is to do.
-pub struct Patched {
-    pub record: Record,
-    pub files: Vec<File>,
-}
+/// Takes a file that changes: its name and content.
+pub type Sink<'s> = &'s mut dyn FnMut(&'static str, &[u8]) -> Option<()>;
 
-/// Makes what changes.
-pub fn run(known: &Known<'_>, out: &dyn OpenDir, changes: &Changes) -> Option<Patched> {
+/// Makes what changes, one file at a time; what is to be remembered.
+pub fn run(
+    known: &Known<'_>,
+    out: &dyn OpenDir,
+    changes: &Changes,
+    sink: Sink<'_>,
+) -> Option<Record> {
     let mut p = Patch::begin(known, out, changes)?;
-    let mut files = Vec::new();
     let came_or_went = !changes.gone.is_empty() || !changes.added.is_empty();
     let others = |list: fn(&Facts) -> Vec<Span>| {
         let other = |a: &Altered| !same(&a.was, &a.is, list);
@@ -67,17 +68,14 @@ pub fn run(known: &Known<'_>, out: &dyn OpenDir, changes: &Changes) -> Option<Pa
         || others(|f| f.exports.iter().map(|e| e.name).collect())
         || others(|f| f.imports.iter().map(|i| i.name).collect());
     p.next.deps = match symbols {
-        true => Symbols::of(&p)?.files(&p, &mut files)?,
+        true => Symbols::of(&p)?.files(&p, sink)?,
         false => known.record.deps.clone(),
     };
     for which in 0..PIECED.len() {
-        files.extend(p.pieced(which)?);
+        p.pieced(which, sink)?;
     }
-    files.extend(p.alias_bin()?);
-    Some(Patched {
-        record: p.next,
-        files,
-    })
+    p.alias_bin(sink)?;
+    Some(p.next)
 }
 
 /// Whether two modules list the same.
@@ -254,7 +252,7 @@ impl<'a> Patch<'a> {
     }
 
     /// A file that is a piece per module, if it changes.
-    fn pieced(&self, which: usize) -> Option<Option<File>> {
+    fn pieced(&self, which: usize, sink: Sink<'_>) -> Option<()> {
         let file = &PIECED[which];
         let mut new: Map<u32, Vec<u8>> = Map::default();
         let mut changes = false;
@@ -268,7 +266,7 @@ impl<'a> Patch<'a> {
             }
         }
         if !changes {
-            return Some(None);
+            return Some(());
         }
         let old = self.old_file(file.name)?;
         let mut at = match old.is_empty() {
@@ -306,15 +304,11 @@ impl<'a> Patch<'a> {
         if !file.header_alone && out.len() == file.header.len() {
             out.clear();
         }
-        Some(Some(File {
-            name: file.name,
-            content: out,
-            text: true,
-        }))
+        sink(file.name, &out)
     }
 
     /// modules.alias.bin, if it changes.
-    fn alias_bin(&self) -> Option<Option<File>> {
+    fn alias_bin(&self, sink: Sink<'_>) -> Option<()> {
         let mut removed = Vec::new();
         let mut added = Vec::new();
         for a in &self.altered {
@@ -338,26 +332,12 @@ impl<'a> Patch<'a> {
             );
         }
         if removed.is_empty() && added.is_empty() && !self.moved {
-            return Some(None);
+            return Some(());
         }
-        self.patched("modules.alias.bin", &edits(&removed), &edits(&added))
-            .map(Some)
-    }
-
-    /// An index with some entries changed.
-    pub fn patched(
-        &self,
-        name: &'static str,
-        removed: &[Edit<'_>],
-        added: &[Edit<'_>],
-    ) -> Option<File> {
+        let name = "modules.alias.bin";
         let old = self.old_file(name)?;
-        let content = patch(&old, removed, added, self.renumbering()).ok()?;
-        Some(File {
-            name,
-            content,
-            text: false,
-        })
+        let content = patch(&old, &edits(&removed), &edits(&added), self.renumbering());
+        sink(name, &content.ok()?)
     }
 }
 

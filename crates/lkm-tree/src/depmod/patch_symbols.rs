@@ -5,8 +5,8 @@ use super::deps::Deps;
 use super::facts::Facts;
 use super::imports::plain;
 use super::order::{Map, Set, bucket};
-use super::output::{File, SYMBOL_KEY, SYMBOL_LINE, SYMBOLS_HEADER, dep_line, symbol_line};
-use super::patch::{Patch, edits};
+use super::output::{SYMBOL_KEY, SYMBOL_LINE, SYMBOLS_HEADER, dep_line, symbol_line};
+use super::patch::{Patch, Sink, edits};
 use super::resolve::SYMBOL_BUCKETS;
 use crate::bytes;
 use crate::index::patch::{GONE, lookup, patch};
@@ -72,15 +72,17 @@ impl<'p> Symbols<'p> {
     }
 
     /// Makes the files, and finds who needs whom.
-    pub fn files(&self, p: &Patch<'_>, files: &mut Vec<File>) -> Option<Deps> {
+    pub fn files(self, p: &Patch<'_>, sink: Sink<'_>) -> Option<Deps> {
         let deps = self.resolve(p)?;
-        dep_files(p, &deps, files)?;
-        if !self.changed.is_empty() {
-            files.push(self.text(p)?);
-        }
         if !self.changed.is_empty() || p.renumbering().is_some() {
-            files.push(self.bin(p)?);
+            sink("modules.symbols.bin", &self.bin(p)?)?;
         }
+        let Symbols { index, changed } = self;
+        drop(index);
+        if !changed.is_empty() {
+            sink("modules.symbols", &text(p, &changed)?)?;
+        }
+        dep_files(p, &deps, sink)?;
         Some(deps)
     }
 
@@ -117,14 +119,19 @@ impl<'p> Symbols<'p> {
             .filter_map(|a| Some((a.new?, &a.is)))
             .collect();
         let mut deps = Deps::default();
-        let mut stamp = vec![u32::MAX; p.kept.len()];
+        let mut owners = Owners {
+            symbols: self,
+            p,
+            known: Map::default(),
+            stamp: vec![u32::MAX; p.kept.len()],
+        };
         for (number, kept) in (0..).zip(&p.kept) {
             let facts = match kept {
                 Some(old) => again.get(old),
                 None => Some(*says.get(&number)?),
             };
             match (facts, kept) {
-                (Some(facts), _) => deps.push(self.needs(p, facts, number, &mut stamp)?),
+                (Some(facts), _) => deps.push(owners.needs(facts, number)?),
                 (None, Some(old)) => {
                     let list = record.deps.of(*old as usize);
                     let list = list.iter().map(|&d| p.renumber[d as usize]);
@@ -139,72 +146,7 @@ impl<'p> Symbols<'p> {
         Some(deps)
     }
 
-    /// Whose symbols a module needs, in the order in which it names them.
-    fn needs(
-        &self,
-        p: &Patch<'_>,
-        facts: &Facts,
-        number: u32,
-        stamp: &mut [u32],
-    ) -> Option<Vec<u32>> {
-        let mut needs = Vec::new();
-        for i in &facts.imports {
-            let name = plain(facts.get(i.name));
-            let owner = match self.changed.get(name) {
-                Some(hands) => hands.is.map(|(_, number)| number),
-                None => match self.old_owner(name)? {
-                    Some(old) => Some(*p.renumber.get(old as usize)?),
-                    None => None,
-                },
-            };
-            if let Some(owner) = owner
-                && std::mem::replace(stamp.get_mut(owner as usize)?, number) != number
-            {
-                needs.push(owner);
-            }
-        }
-        Some(needs)
-    }
-
-    /// modules.symbols: lines in the order of kmod's hash table.
-    fn text(&self, p: &Patch<'_>) -> Option<File> {
-        let old = p.old_file("modules.symbols")?;
-        let lines = old.strip_prefix(SYMBOLS_HEADER)?;
-        let mut changed: Vec<(u32, &[u8], &Hands<'_>)> = self
-            .changed
-            .iter()
-            .map(|(name, hands)| (bucket(name, SYMBOL_BUCKETS), *name, hands))
-            .collect();
-        changed.sort_unstable_by_key(|(bucket, name, _)| (*bucket, *name));
-        let mut out = SYMBOLS_HEADER.to_vec();
-        out.reserve(lines.len() + 64 * changed.len());
-        let mut copied = 0;
-        let mut line = Vec::new();
-        for (bucket, name, hands) in changed {
-            let at = first_line(lines, (bucket, name))?;
-            out.extend_from_slice(lines.get(copied..at)?);
-            copied = at;
-            if let Some((owner, _)) = hands.was {
-                line.clear();
-                symbol_line(name, owner, &mut line);
-                if !lines[at..].starts_with(&line) {
-                    return None;
-                }
-                copied += line.len();
-            }
-            if let Some((owner, _)) = hands.is {
-                symbol_line(name, owner, &mut out);
-            }
-        }
-        out.extend_from_slice(&lines[copied..]);
-        Some(File {
-            name: "modules.symbols",
-            content: out,
-            text: true,
-        })
-    }
-
-    fn bin(&self, p: &Patch<'_>) -> Option<File> {
+    fn bin(&self, p: &Patch<'_>) -> Option<Vec<u8>> {
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         for (name, hands) in &self.changed {
             let entry = |(module, number)| (bytes!(SYMBOL_KEY, name), number, module);
@@ -217,11 +159,79 @@ impl<'p> Symbols<'p> {
             &edits(&added),
             p.renumbering(),
         );
-        Some(File {
-            name: "modules.symbols.bin",
-            content: content.ok()?,
-            text: false,
-        })
+        content.ok()
+    }
+}
+
+/// modules.symbols: lines in the order of kmod's hash table.
+fn text(p: &Patch<'_>, changed: &Map<&[u8], Hands<'_>>) -> Option<Vec<u8>> {
+    let old = p.old_file("modules.symbols")?;
+    let lines = old.strip_prefix(SYMBOLS_HEADER)?;
+    let mut changed: Vec<(u32, &[u8], &Hands<'_>)> = changed
+        .iter()
+        .map(|(name, hands)| (bucket(name, SYMBOL_BUCKETS), *name, hands))
+        .collect();
+    changed.sort_unstable_by_key(|(bucket, name, _)| (*bucket, *name));
+    let mut out = SYMBOLS_HEADER.to_vec();
+    out.reserve(lines.len() + 64 * changed.len());
+    let mut copied = 0;
+    let mut line = Vec::new();
+    for (bucket, name, hands) in changed {
+        let at = first_line(lines, (bucket, name))?;
+        out.extend_from_slice(lines.get(copied..at)?);
+        copied = at;
+        if let Some((owner, _)) = hands.was {
+            line.clear();
+            symbol_line(name, owner, &mut line);
+            if !lines[at..].starts_with(&line) {
+                return None;
+            }
+            copied += line.len();
+        }
+        if let Some((owner, _)) = hands.is {
+            symbol_line(name, owner, &mut out);
+        }
+    }
+    out.extend_from_slice(&lines[copied..]);
+    Some(out)
+}
+
+/// Whose the symbols are now that are asked for: most modules ask for the same.
+struct Owners<'s, 'p, 'a> {
+    symbols: &'s Symbols<'p>,
+    p: &'s Patch<'a>,
+    known: Map<&'s [u8], Option<u32>>,
+    /// The last module that was found to need each.
+    stamp: Vec<u32>,
+}
+
+impl<'s> Owners<'s, '_, '_> {
+    fn owner(&mut self, name: &'s [u8]) -> Option<Option<u32>> {
+        if let Some(owner) = self.known.get(name) {
+            return Some(*owner);
+        }
+        let owner = match self.symbols.changed.get(name) {
+            Some(hands) => hands.is.map(|(_, number)| number),
+            None => match self.symbols.old_owner(name)? {
+                Some(old) => Some(*self.p.renumber.get(old as usize)?),
+                None => None,
+            },
+        };
+        self.known.insert(name, owner);
+        Some(owner)
+    }
+
+    /// Whose symbols a module needs, in the order in which it names them.
+    fn needs(&mut self, facts: &'s Facts, number: u32) -> Option<Vec<u32>> {
+        let mut needs = Vec::new();
+        for i in &facts.imports {
+            if let Some(owner) = self.owner(plain(facts.get(i.name)))?
+                && std::mem::replace(self.stamp.get_mut(owner as usize)?, number) != number
+            {
+                needs.push(owner);
+            }
+        }
+        Some(needs)
     }
 }
 
@@ -246,7 +256,7 @@ fn first_line(lines: &[u8], wanted: (u32, &[u8])) -> Option<usize> {
 }
 
 /// modules.dep and modules.dep.bin, if they change.
-fn dep_files(p: &Patch<'_>, deps: &Deps, files: &mut Vec<File>) -> Option<()> {
+fn dep_files(p: &Patch<'_>, deps: &Deps, sink: Sink<'_>) -> Option<()> {
     let record = p.known.record;
     let same_modules = p.altered.iter().all(|a| a.old.is_some() && a.new.is_some());
     if same_modules && *deps == record.deps {
@@ -302,15 +312,6 @@ fn dep_files(p: &Patch<'_>, deps: &Deps, files: &mut Vec<File>) -> Option<()> {
         added.push((a.name.clone(), a.new?, new_line(a.new?)));
     }
     let content = patch(&index, &edits(&removed), &edits(&added), p.renumbering());
-    files.push(File {
-        name: "modules.dep.bin",
-        content: content.ok()?,
-        text: false,
-    });
-    files.push(File {
-        name: "modules.dep",
-        content: text,
-        text: true,
-    });
-    Some(())
+    sink("modules.dep.bin", &content.ok()?)?;
+    sink("modules.dep", &text)
 }

@@ -15,66 +15,97 @@ pub enum PublishError {
     Rename(&'static str, Errno),
 }
 
+/// New files under temporary names, which are removed again unless
+/// [`Publication::commit`] gives them their own.
+pub struct Publication<'a> {
+    dir: &'a dyn OpenDir,
+    /// Names, and temporary ones.
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl<'a> Publication<'a> {
+    pub fn new(dir: &'a dyn OpenDir) -> Publication<'a> {
+        let files = Vec::new();
+        Publication { dir, files }
+    }
+
+    /// Writes one of them.
+    pub fn add(&mut self, name: &'static str, content: &[u8]) -> Result<(), PublishError> {
+        match self.dir.create_temporary(content, 0o644) {
+            Ok(temporary) => {
+                self.files.push((name, temporary));
+                Ok(())
+            }
+            Err(e) => Err(PublishError::Write(name, e)),
+        }
+    }
+
+    /// Replaces the files.
+    pub fn commit(mut self) -> Result<(), PublishError> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        sync_all(self.dir, &self.files)?;
+        while let Some((name, temporary)) = self.files.first() {
+            self.dir
+                .rename(temporary, name.as_bytes())
+                .map_err(|e| PublishError::Rename(name, e))?;
+            self.files.remove(0);
+        }
+        // The files are there; that a directory cannot be synced is no failure.
+        let _ = self.dir.sync();
+        Ok(())
+    }
+}
+
+impl Drop for Publication<'_> {
+    fn drop(&mut self) {
+        for (_, temporary) in &self.files {
+            // It may be gone; there is nothing else to do about it.
+            let _ = self.dir.remove(temporary);
+        }
+    }
+}
+
 /// Replaces the files.
 pub fn publish(dir: &dyn OpenDir, files: &[File]) -> Result<(), PublishError> {
-    let mut temporary: Vec<Vec<u8>> = Vec::new();
-    let clean_up = |names: &[Vec<u8>]| {
-        for t in names {
-            // It may be gone; there is nothing else to do about it.
-            let _ = dir.remove(t);
-        }
-    };
+    let mut publication = Publication::new(dir);
     for f in files {
-        match dir.create_temporary(&f.content, 0o644) {
-            Ok(name) => temporary.push(name),
-            Err(e) => {
-                clean_up(&temporary);
-                return Err(PublishError::Write(f.name, e));
-            }
-        }
+        publication.add(f.name, &f.content)?;
     }
-    if let Err((name, e)) = sync_all(dir, files, &temporary) {
-        clean_up(&temporary);
-        return Err(PublishError::Write(name, e));
-    }
-    for (i, (f, t)) in files.iter().zip(&temporary).enumerate() {
-        if let Err(e) = dir.rename(t, f.name.as_bytes()) {
-            clean_up(&temporary[i..]);
-            return Err(PublishError::Rename(f.name, e));
-        }
-    }
-    // The files are there; that a directory cannot be synced is no failure.
-    let _ = dir.sync();
-    Ok(())
+    publication.commit()
 }
 
 /// Waits until all are on the disk. At once: a disk that has to be told to
 /// write what it holds is then told once, not eleven times.
-fn sync_all(
-    dir: &dyn OpenDir,
-    files: &[File],
-    temporary: &[Vec<u8>],
-) -> Result<(), (&'static str, Errno)> {
-    let failed = |(f, t): (&File, &Vec<u8>)| dir.sync_file(t).map_err(|e| (f.name, e));
+fn sync_all(dir: &dyn OpenDir, files: &[(&'static str, Vec<u8>)]) -> Result<(), PublishError> {
+    let sync = |(name, temporary): &(&'static str, Vec<u8>)| {
+        let done = dir.sync_file(temporary);
+        done.map_err(|e| PublishError::Write(name, e))
+    };
+    let Some((last, others)) = files.split_last() else {
+        return Ok(());
+    };
     if !dir.on_disk() {
-        return files.iter().zip(temporary).try_for_each(failed);
+        return files.iter().try_for_each(sync);
     }
     std::thread::scope(|s| {
-        let waiting: Vec<_> = files
+        let waiting: Vec<_> = others
             .iter()
-            .zip(temporary)
-            .map(|pair| {
-                let start = std::thread::Builder::new().spawn_scoped(s, move || failed(pair));
+            .map(|file| {
+                let start = std::thread::Builder::new().spawn_scoped(s, move || sync(file));
                 // Where no thread can be had, one after the other.
-                start.map_err(|_| failed(pair))
+                start.map_err(|_| sync(file))
             })
             .collect();
+        let done = sync(last);
         waiting.into_iter().try_for_each(|w| match w {
             Ok(thread) => thread
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(done) => done,
-        })
+        })?;
+        done
     })
 }
 

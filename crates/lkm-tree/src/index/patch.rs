@@ -6,8 +6,8 @@
 //! or went, its priorities. The result is what [`super::IndexBuilder`] makes
 //! of the same entries, byte for byte.
 
-use std::ffi::CStr;
-
+use super::nodes::{HEADER, Parts, Place, Result, root_of, text};
+pub use super::nodes::{Unpatchable, lookup};
 use super::{CHILD_MAX, CHILDS, MAGIC, OFFSET, PREFIX, VALUES, VERSION_MAJOR, VERSION_MINOR};
 
 /// An entry to be added, or taken away.
@@ -17,14 +17,6 @@ pub struct Edit<'a> {
     pub value: &'a [u8],
     pub priority: u32,
 }
-
-/// The index is not one that our writer wrote, lacks what is to be taken away,
-/// or cannot hold what is to be added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the index cannot be patched")]
-pub struct Unpatchable;
-
-type Result<T> = std::result::Result<T, Unpatchable>;
 
 /// Nodes on the way to a key that are taken apart at most.
 const DEPTH_MAX: usize = 1000;
@@ -67,174 +59,8 @@ pub fn patch(
     }
 }
 
-/// The first value of a key.
-pub fn lookup<'a>(index: &'a [u8], key: &[u8]) -> Result<Option<(u32, &'a [u8])>> {
-    let mut place = root_of(index)?;
-    let mut rest = key;
-    loop {
-        let parts = Parts::read(index, place)?;
-        let Some(below) = rest.strip_prefix(parts.prefix) else {
-            return Ok(None);
-        };
-        let Some((&letter, below)) = below.split_first() else {
-            return parts.values().next().transpose();
-        };
-        rest = below;
-        let slot = letter.checked_sub(parts.first).map(usize::from);
-        let Some(child) = slot.and_then(|s| parts.child(s)) else {
-            return Ok(None);
-        };
-        // Where its piece ends does not matter here; that it lies behind its
-        // parent means that this ends.
-        if child & OFFSET <= place.word & OFFSET {
-            return Err(Unpatchable);
-        }
-        place.word = child;
-    }
-}
-
-const HEADER: usize = 12;
-
-/// A node of the file, and where what is below it ends.
-#[derive(Clone, Copy)]
-struct Place {
-    /// Its offset, and what it has.
-    word: u32,
-    end: usize,
-}
-
-impl Place {
-    fn at(self) -> usize {
-        (self.word & OFFSET) as usize
-    }
-
-    fn size(self) -> usize {
-        self.end - self.at()
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Result<u32> {
-    let b = bytes.get(at..at + 4).ok_or(Unpatchable)?;
-    Ok(u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-}
-
 fn put(out: &mut Vec<u8>, v: u32) {
     out.extend_from_slice(&v.to_be_bytes());
-}
-
-fn text(bytes: &[u8], at: usize) -> Result<&[u8]> {
-    let rest = bytes.get(at..).ok_or(Unpatchable)?;
-    let text = CStr::from_bytes_until_nul(rest).map_err(|_| Unpatchable)?;
-    Ok(text.to_bytes())
-}
-
-fn root_of(bytes: &[u8]) -> Result<Place> {
-    let sound = word(bytes, 0)? == MAGIC && word(bytes, 4)? == VERSION_MAJOR << 16 | VERSION_MINOR;
-    let place = Place {
-        word: word(bytes, 8)?,
-        end: bytes.len(),
-    };
-    match sound && place.at() == HEADER {
-        true => Ok(place),
-        false => Err(Unpatchable),
-    }
-}
-
-/// A node as it lies in the file.
-struct Parts<'a> {
-    prefix: &'a [u8],
-    first: u8,
-    /// Offsets of children, from the first letter to the last.
-    table: &'a [u8],
-    table_at: usize,
-    /// How many values, and what is behind their number.
-    count: u32,
-    rest: &'a [u8],
-    rest_at: usize,
-}
-
-impl<'a> Parts<'a> {
-    fn read(bytes: &'a [u8], place: Place) -> Result<Parts<'a>> {
-        let bytes = bytes.get(..place.end).ok_or(Unpatchable)?;
-        let mut at = place.at();
-        let mut parts = Parts {
-            prefix: b"",
-            first: 0,
-            table: b"",
-            table_at: 0,
-            count: 0,
-            rest: b"",
-            rest_at: 0,
-        };
-        if place.word & PREFIX != 0 {
-            parts.prefix = text(bytes, at)?;
-            at += parts.prefix.len() + 1;
-        }
-        if place.word & CHILDS != 0 {
-            let (first, last) = match bytes.get(at..at + 2) {
-                Some(&[first, last]) if first <= last && last < CHILD_MAX => (first, last),
-                _ => return Err(Unpatchable),
-            };
-            let size = 4 * (usize::from(last - first) + 1);
-            parts.first = first;
-            parts.table_at = at + 2;
-            parts.table = bytes.get(at + 2..at + 2 + size).ok_or(Unpatchable)?;
-            at += 2 + size;
-        }
-        if place.word & VALUES != 0 {
-            parts.count = word(bytes, at)?;
-            at += 4;
-        }
-        parts.rest = bytes.get(at..).ok_or(Unpatchable)?;
-        parts.rest_at = at;
-        Ok(parts)
-    }
-
-    fn child(&self, slot: usize) -> Option<u32> {
-        let b = self.table.get(4 * slot..4 * slot + 4)?;
-        let word = u32::from_be_bytes([b[0], b[1], b[2], b[3]]);
-        (word != 0).then_some(word)
-    }
-
-    /// The children by slot, in the order in which they lie. Each ends where
-    /// the next begins, and the last at the node's own end: checked, so that
-    /// whoever follows them comes to each byte once.
-    fn children(&self, end: usize) -> impl Iterator<Item = Result<(usize, Place)>> {
-        let slots = self.table.len() / 4;
-        let mut slot = 0;
-        let mut least = self.rest_at;
-        let mut next = move |this: &Self| {
-            while slot < slots {
-                slot += 1;
-                if let Some(word) = this.child(slot - 1) {
-                    return Some((slot - 1, word));
-                }
-            }
-            None
-        };
-        let mut held = next(self);
-        std::iter::from_fn(move || {
-            let (slot, word) = held?;
-            held = next(self);
-            let end = held.map_or(end, |(_, w)| (w & OFFSET) as usize);
-            let place = Place { word, end };
-            if place.at() < least || end < place.at() {
-                return Some(Err(Unpatchable));
-            }
-            least = end;
-            Some(Ok((slot, place)))
-        })
-    }
-
-    fn values(&self) -> impl Iterator<Item = Result<(u32, &'a [u8])>> {
-        let mut rest = self.rest;
-        (0..self.count).map(move |_| {
-            let priority = word(rest, 0)?;
-            let value = text(rest, 4)?;
-            rest = &rest[4 + value.len() + 1..];
-            Ok((priority, value))
-        })
-    }
 }
 
 /// A node that was taken apart.
@@ -476,9 +302,15 @@ impl<'a> Patcher<'a> {
         out.extend_from_slice(bytes);
         let copy = &mut out[start..];
         let moved = (start as u32).wrapping_sub(piece.at() as u32);
-        if moved == 0 && self.renumber.is_none() {
-            return Ok(());
+        match self.renumber {
+            Some(map) => self.renumbered(piece, moved, map, copy),
+            None if moved != 0 => shift(piece, moved, copy),
+            None => Ok(()),
         }
+    }
+
+    /// Counts a piece's offsets and priorities anew.
+    fn renumbered(&self, piece: Place, moved: u32, map: &[u32], copy: &mut [u8]) -> Result<()> {
         let mut todo = vec![piece];
         while let Some(place) = todo.pop() {
             let parts = Parts::read(self.old, place)?;
@@ -488,22 +320,58 @@ impl<'a> Patcher<'a> {
                 let at = (child.at() as u32).wrapping_add(moved);
                 copy[table + 4 * slot..][..4]
                     .copy_from_slice(&(at | child.word & !OFFSET).to_be_bytes());
-                if child.word & CHILDS != 0 || self.renumber.is_some() {
-                    todo.push(child);
-                }
+                todo.push(child);
             }
-            if let Some(map) = self.renumber {
-                let mut at = parts.rest_at - piece.at();
-                for value in parts.values() {
-                    let (old, value) = value?;
-                    let new = map.get(old as usize).copied().filter(|&n| n != GONE);
-                    copy[at..at + 4].copy_from_slice(&new.ok_or(Unpatchable)?.to_be_bytes());
-                    at += 4 + value.len() + 1;
-                }
+            let mut at = parts.rest_at - piece.at();
+            for value in parts.values() {
+                let (old, value) = value?;
+                let new = map.get(old as usize).copied().filter(|&n| n != GONE);
+                copy[at..at + 4].copy_from_slice(&new.ok_or(Unpatchable)?.to_be_bytes());
+                at += 4 + value.len() + 1;
             }
         }
         Ok(())
     }
+}
+
+/// Counts a piece's offsets anew, and looks at nothing else.
+fn shift(piece: Place, moved: u32, copy: &mut [u8]) -> Result<()> {
+    let (start, end) = (piece.at() as u32, piece.end as u32);
+    let mut todo = vec![piece.word];
+    // A sound piece has fewer nodes than bytes.
+    let mut left = copy.len();
+    while let Some(word) = todo.pop() {
+        if word & CHILDS == 0 {
+            continue;
+        }
+        left = left.checked_sub(1).ok_or(Unpatchable)?;
+        let mut at = (word & OFFSET).wrapping_sub(start) as usize;
+        if word & PREFIX != 0 {
+            at += text(copy, at)?.len() + 1;
+        }
+        let (first, last) = match copy.get(at..at + 2) {
+            Some(&[first, last]) if first <= last => (first, last),
+            _ => return Err(Unpatchable),
+        };
+        let size = 4 * (usize::from(last - first) + 1);
+        let table = copy.get_mut(at + 2..at + 2 + size).ok_or(Unpatchable)?;
+        for slot in table.chunks_exact_mut(4) {
+            let child = u32::from_be_bytes([slot[0], slot[1], slot[2], slot[3]]);
+            if child == 0 {
+                continue;
+            }
+            let at = child & OFFSET;
+            if at < start || at > end {
+                return Err(Unpatchable);
+            }
+            let new = at.wrapping_add(moved) | child & !OFFSET;
+            slot.copy_from_slice(&new.to_be_bytes());
+            if child & CHILDS != 0 {
+                todo.push(child);
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Node<'_> {

@@ -107,8 +107,8 @@ pub static DEPMOD: Applet = Applet {
                 "Incremental runs",
                 "With --incremental, what modules contain is remembered in modules.lkm-cache and \
                  modules.lkm-facts. As long as the first is there, later runs read only modules \
-                 whose inode, size or times have changed, and write only indexes in which \
-                 something changes; the result is the same. --no-incremental removes both.",
+                 that came or whose inode, size or times have changed, and write only indexes in \
+                 which something changes; the result is the same. --no-incremental removes both.",
             ),
             (
                 "Configuration",

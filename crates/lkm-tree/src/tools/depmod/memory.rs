@@ -16,7 +16,7 @@ use crate::depmod::imports::{Collected, Part};
 use crate::depmod::order::{Map, Quick, Set};
 use crate::depmod::output::{self, File};
 use crate::depmod::patch::{self, CHANGED_MAX, pieces, put_facts};
-use crate::depmod::publish::publish;
+use crate::depmod::publish::Publication;
 use crate::depmod::rerun::Known;
 use crate::depmod::resolve::Tree;
 use crate::depmod::scan::{Found, Searched};
@@ -92,6 +92,7 @@ impl Memory {
         outname: &[u8],
         config: &DepmodConfig,
     ) -> Option<()> {
+        keep_freed_memory();
         let root = fs.open_dir(dirname).ok()?;
         let out = fs.open_dir(outname).ok()?;
         let same = |dir: &dyn OpenDir, name: &str, key: &Key| {
@@ -122,14 +123,16 @@ impl Memory {
         if changes.is_empty() {
             return Some(());
         }
-        let patched = patch::run(&known, &*out, &changes)?;
-        if !patched.files.is_empty() {
-            publish(&*out, &patched.files).ok()?;
-        }
-        let mut record = patched.record;
+        let mut publication = Publication::new(&*out);
+        let mut sums = Vec::new();
+        let mut record = patch::run(&known, &*out, &changes, &mut |name, content| {
+            sums.push((name, checksum(content)));
+            publication.add(name, content).ok()
+        })?;
+        publication.commit().ok()?;
         // So that whoever compares times sees that this run has been.
         let _ = out.touch(b"modules.dep");
-        note_outputs(&mut record, &*out, &patched.files);
+        note_outputs(&mut record, &*out, &sums);
         save(&*out, FILE, &record.encode());
         Some(())
     }
@@ -278,7 +281,11 @@ impl Memory {
             });
         }
         record.outputs = vec![Written::default(); output::NAMES.len()];
-        note_outputs(record, out, files);
+        let sums: Vec<_> = files
+            .iter()
+            .map(|f| (f.name, checksum(&f.content)))
+            .collect();
+        note_outputs(record, out, &sums);
         if !self.facts.is_empty() {
             save(out, FACTS_FILE, &self.facts);
             record.facts_file = key(out, FACTS_FILE);
@@ -304,13 +311,21 @@ fn simple(tree: &Tree) -> bool {
 }
 
 /// Notes the files that are there now; the sums of those just written.
-fn note_outputs(record: &mut Record, out: &dyn OpenDir, files: &[File]) {
+fn note_outputs(record: &mut Record, out: &dyn OpenDir, sums: &[(&str, u64)]) {
     for (written, name) in record.outputs.iter_mut().zip(output::NAMES) {
         written.key = key(out, name);
-        if let Some(f) = files.iter().find(|f| f.name == name) {
-            written.sum = checksum(&f.content);
+        if let Some((_, sum)) = sums.iter().find(|(n, _)| *n == name) {
+            written.sum = *sum;
         }
     }
+}
+
+/// One file after the other is read, patched and written. The C library gives
+/// each such piece of memory back to the kernel and asks for new one, whose
+/// first use costs more than all else that is done with it, until it has seen
+/// a larger one come back.
+fn keep_freed_memory() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(8 << 20)));
 }
 
 fn key(dir: &dyn OpenDir, name: &str) -> Key {
