@@ -16,10 +16,13 @@ use std::ffi::{c_char, c_int};
 // `main`, and it has that signature.
 #[unsafe(export_name = "lkm_kmod_main")]
 pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
-    let code = lkm_tree::tools::main(&crate::kernel::LiveKernel).unwrap_or_else(|| {
-        eprintln!("lkm-kmod: call it as insmod, rmmod, modprobe, lsmod, modinfo, depmod or kmod");
-        1
-    });
+    let code = lkm_tree::tools::main(&crate::kernel::LiveKernel, crate::shell::system)
+        .unwrap_or_else(|| {
+            eprintln!(
+                "lkm-kmod: call it as insmod, rmmod, modprobe, lsmod, modinfo, depmod or kmod"
+            );
+            1
+        });
     // SAFETY: ends the process. All threads are joined, all output is written, and
     // nothing is registered to be done at exit.
     unsafe { libc::_exit(code) }

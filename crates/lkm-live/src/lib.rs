@@ -8,6 +8,7 @@ pub mod netlink;
 pub mod proc;
 pub mod rescue;
 pub mod scan;
+pub mod shell;
 pub mod symbols;
 pub mod sys;
 pub mod target;

@@ -130,13 +130,15 @@ impl<'a> Catalog<'a> {
             let path = bytes!(d.path, "/", kind.file());
             // One that is not there is not worth a word.
             let file = fs.open(&path).ok()?;
-            // Nor an empty one, which depmod writes where the source is missing.
-            if file.stat().is_ok_and(|st| st.size == 0) {
-                return None;
+            match Index::open(file) {
+                Ok(index) => Some(index),
+                // Nor is an empty one, which depmod writes where the source is missing.
+                Err(IndexError::Empty) => None,
+                Err(e) => {
+                    errors.push(bytes!(path, ": ", e.to_string()));
+                    None
+                }
             }
-            Index::open(file)
-                .map_err(|e| errors.push(bytes!(path, ": ", e.to_string())))
-                .ok()
         };
         self.directories[directory].indexes[kind as usize]
             .get_or_init(open)

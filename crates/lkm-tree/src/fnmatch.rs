@@ -4,7 +4,16 @@
 ///
 /// Runs in time proportional to the product of the lengths, whatever the
 /// pattern: only the last `*` is ever tried again.
+#[inline]
 pub fn fnmatch(pattern: &[u8], name: &[u8]) -> bool {
+    // Of the many patterns a name is held against, most differ at once.
+    match (pattern.first(), name.first()) {
+        (Some(b'*' | b'?' | b'[' | b'\\'), _) | (None, _) | (_, None) => matches(pattern, name),
+        (Some(p), Some(n)) => p == n && matches(pattern, name),
+    }
+}
+
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     loop {

@@ -17,7 +17,7 @@ use std::io::Write;
 use crate::args::{Event, Parsed, Tool, parse};
 use crate::emit;
 use crate::fs::Files;
-use crate::host::Host;
+use crate::host::{Host, Process, System};
 use crate::kernel::Kernel;
 use crate::log::{Level, Log};
 use crate::text::basename;
@@ -138,7 +138,7 @@ impl World<'_> {
 
 /// Runs the tool that the process was called as, or that its first argument
 /// names; the exit code, or none when that is no tool of ours.
-pub fn main(kernel: &dyn Kernel) -> Option<i32> {
+pub fn main(kernel: &dyn Kernel, system: System) -> Option<i32> {
     use std::os::unix::ffi::OsStringExt;
 
     let mut args = std::env::args_os().map(OsStringExt::into_vec);
@@ -153,7 +153,7 @@ pub fn main(kernel: &dyn Kernel) -> Option<i32> {
             a
         }
     };
-    Some(with_world(kernel, argv0, |world| {
+    Some(with_world(kernel, system, argv0, |world| {
         (applet.run)(world, &args)
     }))
 }
@@ -161,10 +161,11 @@ pub fn main(kernel: &dyn Kernel) -> Option<i32> {
 /// Runs something in the world of this process; its exit code.
 pub fn with_world(
     kernel: &dyn Kernel,
+    system: System,
     argv0: Vec<u8>,
     run: impl FnOnce(&mut World<'_>) -> i32,
 ) -> i32 {
-    let host = crate::host::Process::default();
+    let host = Process::new(system);
     let mut out = std::io::BufWriter::new(crate::host::Stdout);
     let mut err = std::io::stderr().lock();
     let fs = &crate::fs::RealFiles;

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
 use lkm_live::kernel::LiveKernel;
+use lkm_live::shell::system;
 use lkm_tree::args::Tool;
 use lkm_tree::errno::Errno;
 use lkm_tree::fs::OpenFile;
@@ -87,7 +88,7 @@ fn code(code: i32) -> ExitCode {
 
 /// Runs the tool that this process was called as, if it was.
 pub fn run() -> Option<ExitCode> {
-    tools::main(&Telling(LiveKernel)).map(code)
+    tools::main(&Telling(LiveKernel), system).map(code)
 }
 
 /// `lkm graph`
@@ -95,6 +96,7 @@ pub fn graph(args: Vec<OsString>) -> ExitCode {
     let args: Vec<Vec<u8>> = args.into_iter().map(OsStringExt::into_vec).collect();
     code(tools::with_world(
         &LiveKernel,
+        system,
         b"lkm graph".into(),
         |world| tools::graph::run(world, &args),
     ))

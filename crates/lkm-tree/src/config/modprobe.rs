@@ -30,18 +30,53 @@ pub struct Command {
 }
 
 /// `softdep PATTERN pre: NAME.. post: NAME..`
+///
+/// A system has many such lines, of which one run of a tool looks at a few:
+/// they are taken apart when they are looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Softdep {
     pub pattern: Vec<u8>,
-    pub pre: Vec<Vec<u8>>,
-    pub post: Vec<Vec<u8>>,
+    /// What follows the pattern.
+    text: Vec<u8>,
+}
+
+impl Softdep {
+    /// The names after `pre:`.
+    pub fn pre(&self) -> impl Iterator<Item = &[u8]> {
+        self.names(b"pre:")
+    }
+
+    /// The names after `post:`.
+    pub fn post(&self) -> impl Iterator<Item = &[u8]> {
+        self.names(b"post:")
+    }
+
+    fn names<'a>(&'a self, wanted: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        // Words before the first label mean nothing.
+        let mut label: &[u8] = b"";
+        words(&self.text).filter(move |&w| {
+            let is_label = matches!(w, b"pre:" | b"post:");
+            if is_label {
+                label = w;
+            }
+            !is_label && label == wanted
+        })
+    }
 }
 
 /// `weakdep PATTERN NAME..`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weakdep {
     pub pattern: Vec<u8>,
-    pub weak: Vec<Vec<u8>>,
+    /// What follows the pattern.
+    text: Vec<u8>,
+}
+
+impl Weakdep {
+    /// The names.
+    pub fn weak(&self) -> impl Iterator<Item = &[u8]> {
+        words(&self.text)
+    }
 }
 
 /// `deny PATTERN [REASON]`: never loaded, by no way that modprobe knows.
@@ -184,14 +219,14 @@ impl Config {
                 pattern: name_,
                 command: argument()?,
             }),
-            b"softdep" => self.softdeps.push(parse_softdep(name_, &argument()?)),
-            b"weakdep" => {
-                let weak = words(&argument()?);
-                self.weakdeps.push(Weakdep {
-                    pattern: name_,
-                    weak,
-                });
-            }
+            b"softdep" => self.softdeps.push(Softdep {
+                pattern: name_,
+                text: argument()?,
+            }),
+            b"weakdep" => self.weakdeps.push(Weakdep {
+                pattern: name_,
+                text: argument()?,
+            }),
             b"deny" => self.deny.push(Deny {
                 pattern: name_,
                 reason: rest.trim_ascii().to_vec(),
@@ -201,7 +236,7 @@ impl Config {
             _ => {
                 let mut all = vec![name_];
                 for w in words(rest) {
-                    all.push(underscores(&w).ok()?);
+                    all.push(underscores(w).ok()?);
                 }
                 self.allow.append(&mut all);
             }
@@ -266,14 +301,14 @@ impl Config {
     /// name once: before it, and after it.
     pub fn softdeps_of(&self, module: &[u8]) -> (Vec<&[u8]>, Vec<&[u8]>) {
         let (mut pre, mut post): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
-        for s in self.softdeps.iter().filter(|s| fnmatch(&s.pattern, module)) {
-            for (to, names) in [(&mut pre, &s.pre), (&mut post, &s.post)] {
-                for n in names {
-                    if !to.contains(&&n[..]) {
-                        to.push(n);
-                    }
-                }
+        fn add<'n>(to: &mut Vec<&'n [u8]>, n: &'n [u8]) {
+            if !to.contains(&n) {
+                to.push(n);
             }
+        }
+        for s in self.softdeps.iter().filter(|s| fnmatch(&s.pattern, module)) {
+            s.pre().for_each(|n| add(&mut pre, n));
+            s.post().for_each(|n| add(&mut post, n));
         }
         (pre, post)
     }
@@ -281,7 +316,7 @@ impl Config {
     /// The weak dependencies of a module.
     pub fn weakdeps_of(&self, module: &[u8]) -> Vec<&[u8]> {
         let lines = self.weakdeps.iter().filter(|w| fnmatch(&w.pattern, module));
-        lines.flat_map(|w| w.weak.iter().map(|n| &n[..])).collect()
+        lines.flat_map(Weakdep::weak).collect()
     }
 }
 
@@ -291,30 +326,8 @@ fn command<'a>(list: &'a [Command], module: &[u8]) -> Option<&'a [u8]> {
         .map(|c| &c.command[..])
 }
 
-fn words(s: &[u8]) -> Vec<Vec<u8>> {
-    s.split(|&c| is_space(c))
-        .filter(|w| !w.is_empty())
-        .map(<[u8]>::to_vec)
-        .collect()
-}
-
-fn parse_softdep(pattern: Vec<u8>, text: &[u8]) -> Softdep {
-    let mut dep = Softdep {
-        pattern,
-        ..Softdep::default()
-    };
-    let mut post = None;
-    for w in words(text) {
-        match (&w[..], post) {
-            (b"pre:", _) => post = Some(false),
-            (b"post:", _) => post = Some(true),
-            (_, Some(false)) => dep.pre.push(w),
-            (_, Some(true)) => dep.post.push(w),
-            // Words before the first label mean nothing.
-            (_, None) => {}
-        }
-    }
-    dep
+fn words(s: &[u8]) -> impl Iterator<Item = &[u8]> {
+    s.split(|&c| is_space(c)).filter(|w| !w.is_empty())
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub enum IndexError {
     Magic(u32),
     #[error("major version check fail: {0} instead of {VERSION_MAJOR}")]
     Version(u32),
+    /// Nothing is in it: what depmod writes where the source is missing.
+    #[error("index is empty")]
+    Empty,
     /// The contents contradict themselves.
     #[error("index is corrupt")]
     Corrupt,
@@ -40,7 +43,10 @@ pub struct Index {
     file: Box<dyn OpenFile>,
     size: u64,
     root: u32,
-    pages: RefCell<Vec<Option<Box<[u8]>>>>,
+    /// What has been read, by number. A search reads a handful.
+    pages: RefCell<Vec<(usize, Box<[u8]>)>>,
+    /// The place in `pages` that was used last.
+    last: Cell<usize>,
     /// Bytes that the running search may still look at. A sound index shows
     /// each byte at most once; only a damaged one runs in circles.
     budget: Cell<u64>,
@@ -58,21 +64,22 @@ struct Node {
 type Result<T> = std::result::Result<T, IndexError>;
 
 impl Index {
-    /// Checks the header.
+    /// Checks the header. A file of no bytes is [`IndexError::Empty`].
     pub fn open(file: Box<dyn OpenFile>) -> Result<Index> {
         let size = file.stat().map_err(IndexError::Io)?.size;
         let mut header = [0; 12];
+        if size == 0 {
+            return Err(IndexError::Empty);
+        }
         if size < header.len() as u64 {
             return Err(IndexError::Io(Errno::EINVAL));
         }
-        let pages = usize::try_from(size.min(u64::from(OFFSET) + 1))
-            .unwrap_or(0)
-            .div_ceil(PAGE);
         let index = Index {
             file,
             size,
             root: 0,
-            pages: RefCell::new(vec![None; pages]),
+            pages: RefCell::default(),
+            last: Cell::default(),
             budget: Cell::new(size),
         };
         index.copy(0, &mut header)?;
@@ -129,28 +136,39 @@ impl Index {
     fn with_page<T>(&self, at: u64, f: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let number = usize::try_from(at / PAGE as u64).map_err(|_| IndexError::Corrupt)?;
         let mut pages = self.pages.borrow_mut();
-        let slot = pages.get_mut(number).ok_or(IndexError::Corrupt)?;
-        if slot.is_none() {
-            let mut page = vec![0; PAGE];
-            let start = (number * PAGE) as u64;
-            let mut len = 0;
-            while len < PAGE {
-                match self.file.read_at(&mut page[len..], start + len as u64) {
-                    Ok(0) => break,
-                    Ok(n) => len += n,
-                    Err(e) => return Err(IndexError::Io(e)),
+        let mut slot = self.last.get();
+        if pages.get(slot).is_none_or(|p| p.0 != number) {
+            slot = match pages.binary_search_by_key(&number, |p| p.0) {
+                Ok(found) => found,
+                Err(slot) => {
+                    let page = self.read_page((number * PAGE) as u64)?;
+                    pages.insert(slot, (number, page));
+                    slot
                 }
-            }
-            page.truncate(len);
-            *slot = Some(page.into_boxed_slice());
+            };
+            self.last.set(slot);
         }
-        match slot
-            .as_deref()
-            .and_then(|p| p.get((at % PAGE as u64) as usize..))
-        {
+        match pages[slot].1.get((at % PAGE as u64) as usize..) {
             Some(rest) if !rest.is_empty() => Ok(f(rest)),
             _ => Err(IndexError::Corrupt),
         }
+    }
+
+    /// What the file has from `start` on, at most a page of it.
+    fn read_page(&self, start: u64) -> Result<Box<[u8]>> {
+        let end = self.size.min(u64::from(OFFSET) + 1);
+        let left = end.checked_sub(start).ok_or(IndexError::Corrupt)?;
+        let mut page = vec![0; usize::try_from(left).map_or(PAGE, |left| left.min(PAGE))];
+        let mut len = 0;
+        while len < page.len() {
+            match self.file.read_at(&mut page[len..], start + len as u64) {
+                Ok(0) => break,
+                Ok(n) => len += n,
+                Err(e) => return Err(IndexError::Io(e)),
+            }
+        }
+        page.truncate(len);
+        Ok(page.into_boxed_slice())
     }
 
     /// A string up to its NUL, and where the next thing is.

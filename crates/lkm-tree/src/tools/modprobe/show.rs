@@ -39,7 +39,8 @@ pub fn config(s: &mut Session<'_, '_>) -> Done {
         line(&[b"softdep", &d.pattern, &softdep_text(d)]);
     }
     for w in &c.weakdeps {
-        line(&[b"weakdep", &w.pattern, &w.weak.join(&b' ')]);
+        let weak: Vec<&[u8]> = w.weak().collect();
+        line(&[b"weakdep", &w.pattern, &weak.join(&b' ')]);
     }
     for d in &c.deny {
         if d.reason.is_empty() {
@@ -68,15 +69,17 @@ pub fn config(s: &mut Session<'_, '_>) -> Done {
 }
 
 fn softdep_text(d: &Softdep) -> Vec<u8> {
-    let part = |label: &str, names: &[Vec<u8>]| match names {
-        [] => None,
-        names => Some(bytes!(label, " ", names.join(&b' '))),
-    };
-    let parts: Vec<Vec<u8>> = [part("pre:", &d.pre), part("post:", &d.post)]
-        .into_iter()
-        .flatten()
-        .collect();
-    parts.join(&b' ')
+    let mut words: Vec<&[u8]> = Vec::new();
+    for (label, names) in [
+        (&b"pre:"[..], d.pre().collect::<Vec<_>>()),
+        (b"post:", d.post().collect()),
+    ] {
+        if !names.is_empty() {
+            words.push(label);
+            words.extend(names);
+        }
+    }
+    words.join(&b' ')
 }
 
 fn config_json(s: &mut Session<'_, '_>) -> Done {
@@ -114,8 +117,8 @@ fn config_json(s: &mut Session<'_, '_>) -> Done {
     for d in &c.softdeps {
         j.open('{');
         j.pair("module", &d.pattern);
-        j.list("pre", &d.pre);
-        j.list("post", &d.post);
+        j.list("pre", d.pre());
+        j.list("post", d.post());
         j.close('}');
     }
     j.end(']');
@@ -123,7 +126,7 @@ fn config_json(s: &mut Session<'_, '_>) -> Done {
     for w in &c.weakdeps {
         j.open('{');
         j.pair("module", &w.pattern);
-        j.list("weak", &w.weak);
+        j.list("weak", w.weak());
         j.close('}');
     }
     j.end(']');
