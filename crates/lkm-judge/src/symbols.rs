@@ -40,10 +40,13 @@ pub trait Symbols {
             .map(|p| format!("{}+{:#x}", p.symbol, p.offset))
     }
 
-    /// The same for a return address, which may lie just behind the function that made the call.
+    /// The same for a return address, which may lie just behind the function that made the call. Behind the first byte
+    /// of a function no call returns: so a record names a function of which only the end of a tail call was seen.
     fn return_name(&self, addr: u64) -> Option<String> {
-        self.find(addr.checked_sub(1)?)
-            .map(|p| format!("{}+{:#x}", p.symbol, p.offset + 1))
+        self.find(addr.checked_sub(1)?).map(|p| match p.offset {
+            0 => format!("{} (tail call)", p.symbol),
+            offset => format!("{}+{:#x}", p.symbol, offset + 1),
+        })
     }
 }
 

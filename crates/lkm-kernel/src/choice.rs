@@ -88,8 +88,8 @@ pub(crate) fn next_task(cx: &mut Cx, waiting: usize) -> usize {
 }
 
 /// A kernel function returns to module code: another task may run before it goes on, as on a kernel that
-/// preempts or has more than one CPU.
-pub(crate) fn preempt_point(cx: &mut Cx) {
+/// preempts or has more than one CPU. `woke`: the function woke a task.
+pub(crate) fn preempt_point(cx: &mut Cx, woke: bool) {
     if !sched::others_wait(cx)
         || context::in_atomic(cx)
         || cx.sched.irq == sched::current(cx)
@@ -98,7 +98,13 @@ pub(crate) fn preempt_point(cx: &mut Cx) {
         return;
     }
     cx.choices.switches += 1;
-    if choose(cx, What::Preempt, 2) == 1 {
+    let current = sched::current_tid(cx) as usize;
+    let process = cx.sched.tasks[current].kind == lkm_trace::TaskKind::User;
+    let what = match woke && !process {
+        true => What::Wakeup,
+        false => What::Preempt,
+    };
+    if choose(cx, what, 2) == 1 {
         sched::let_others(cx);
     }
 }
@@ -113,7 +119,10 @@ pub(crate) fn fails(cx: &mut Cx, row: &'static Row, call: &Call) -> R<Option<u64
     if cx.choices.module.is_empty() {
         return Ok(None);
     }
-    let caller = module::find_by_addr(cx, call.ret);
+    // For a tail call, too, it is known who called.
+    let frames = &cx.sched.tasks[sched::current_tid(cx) as usize].frames;
+    let place = frames.last().map_or(call.ret, |f| f.place);
+    let caller = module::find_by_addr(cx, place);
     if caller.is_none_or(|m| cx.modules.list[m].name != cx.choices.module) {
         return Ok(None);
     }
@@ -130,7 +139,7 @@ pub(crate) fn fails(cx: &mut Cx, row: &'static Row, call: &Call) -> R<Option<u64
             trace::site(cx)
         } else {
             lkm_trace::Site {
-                pc: call.ret,
+                pc: place,
                 stack: Vec::new(),
             }
         };

@@ -151,18 +151,22 @@ impl World for Kernel {
             return 0;
         };
         // A tail call returns to the kernel: the instruction that made it is not known.
-        let ret = if cx.is_call_return(call.ret) {
-            sched::TAIL_CALL
+        let (ret, place) = if cx.is_call_return(call.ret) {
+            (sched::TAIL_CALL, tail_caller(cx, frame + 64))
         } else {
-            call.ret
+            (call.ret, call.ret)
         };
-        cx.sched.tasks[tid as usize]
-            .frames
-            .push(sched::Frame { slot, frame, ret });
+        cx.sched.tasks[tid as usize].frames.push(sched::Frame {
+            slot,
+            frame,
+            ret,
+            place,
+        });
+        let wakes = cx.sched.wakes;
         let result = module::words::check(cx).and_then(|()| enter(cx, &call));
         match result {
             Ok(value) => {
-                choice::preempt_point(cx);
+                choice::preempt_point(cx, cx.sched.wakes != wakes);
                 if let Some(tid) = sched::current(cx) {
                     cx.sched.tasks[tid as usize].frames.pop();
                 }
@@ -178,6 +182,16 @@ impl World for Kernel {
 
     fn task(cx: &mut Cx, task: TaskId) {
         sched::task_body(cx, task);
+    }
+}
+
+/// The place of a call that returns to the kernel: behind the first byte of the function that the kernel had called,
+/// which stands at `above` the return address.
+fn tail_caller(cx: &Cx, above: u64) -> u64 {
+    let function = cx.r64(above).unwrap_or(0);
+    match module::find_by_addr(cx, function) {
+        Some(index) if module::is_text(cx, index, function) => function + 1,
+        _ => sched::TAIL_CALL,
     }
 }
 

@@ -241,7 +241,7 @@ pub fn blocked(cx: &mut Cx) {
         }
         let state = cx.r32(task.ts + cx.off.task_state).unwrap_or(0);
         let site = task.frames.last().map_or_else(Site::default, |f| Site {
-            pc: f.ret,
+            pc: f.place,
             stack: crate::unwind::callers(cx, tid as u32),
         });
         trace::emit(

@@ -115,7 +115,7 @@ pub fn site(cx: &Cx) -> Site {
         return Site::default();
     };
     Site {
-        pc: frame.ret,
+        pc: frame.place,
         stack: crate::unwind::callers(cx, tid),
     }
 }

@@ -222,6 +222,9 @@ fn fault_event(
     // The place is module code: the instruction itself, or who called what faulted.
     let pc = if module::find_by_addr(cx, regs.rip).is_some() {
         regs.rip
+    } else if cx.r64(regs.rsp).is_ok_and(|ret| cx.is_call_return(ret)) {
+        // A jump from the end of the function that the kernel had called.
+        crate::tail_caller(cx, regs.rsp + 8)
     } else {
         stack.first().copied().unwrap_or(regs.rip)
     };

@@ -81,6 +81,10 @@ fn walk_segment(
     mut bp: u64,
     found: &mut dyn FnMut(u64) -> bool,
 ) {
+    if pc == crate::sched::TAIL_CALL {
+        // Above it is the kernel.
+        return;
+    }
     for _ in 0..MAX_STEPS {
         let next = crate::module::orc::step(cx, pc, sp, bp).or_else(|| scan(cx, sp, bp));
         let Some((ret, new_sp, new_bp)) = next else {

@@ -12,6 +12,8 @@ pub enum What {
     Next,
     /// 1: the running task gives way at the end of a call, although it need not.
     Preempt,
+    /// The same at the end of a call by which a thread of the kernel's woke another task.
+    Wakeup,
     /// 1: a function that can fail does.
     Fail,
     /// What the random numbers begin with.
@@ -28,6 +30,7 @@ impl What {
         match self {
             What::Next => "next",
             What::Preempt => "preempt",
+            What::Wakeup => "wakeup",
             What::Fail => "fail",
             What::Seed => "seed",
             What::Clock => "clock",
@@ -79,13 +82,15 @@ impl Choices for Script {
 }
 
 /// A run of another order, by its number: in the first a task gives way whenever it may, in the second the newest
-/// task goes first, in all others a generator's word decides. So often and no more.
+/// task goes first and a thread that wakes another gives way to it, in all others a generator's word decides. So often and no more.
 #[derive(Debug, Clone)]
 pub struct Explore {
     number: u64,
     word: u64,
     preempts: u32,
     answers: u32,
+    /// The task that gives way stands last among those that wait.
+    gave_way: bool,
 }
 
 /// Interruptions of one explored run: most faults of order need one or two.
@@ -101,6 +106,7 @@ impl Explore {
             word: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             preempts: PREEMPTS,
             answers: ANSWERS,
+            gave_way: false,
         }
     }
 
@@ -121,10 +127,11 @@ impl Choices for Explore {
         }
         let answer = match (what, self.number) {
             (What::Fail, _) | (What::Next, 1) | (What::Preempt, 2) => 0,
-            (What::Next, 2) => of - 1,
+            (What::Next, 2) => of - 1 - u64::from(self.gave_way),
             (What::Next, _) => self.next() % of,
-            (What::Preempt, number) => {
-                let answer = u64::from(self.preempts > 0 && (number == 1 || self.next() & 3 == 0));
+            (What::Preempt | What::Wakeup, number) => {
+                let now = number <= 2 || self.next() & 3 == 0;
+                let answer = u64::from(self.preempts > 0 && now);
                 self.preempts -= answer as u32;
                 answer
             }
@@ -134,6 +141,7 @@ impl Choices for Explore {
             (What::Seed, _) => self.next() % of.min(1 << 16),
             (What::Clock | What::Address, _) => self.next() % of,
         };
+        self.gave_way = matches!(what, What::Preempt | What::Wakeup) && answer == 1;
         if answer != 0 {
             self.answers -= 1;
         }

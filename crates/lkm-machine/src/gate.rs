@@ -106,6 +106,10 @@ lkm_call_guest:
     xor r15d, r15d
     cld
     mov byte ptr [rip + lkm_in_guest], 1
+    # Above the return address stands what was called, twice for the alignment: a call that is the last thing it
+    # does is a jump, and leaves no other trace of it.
+    push r11
+    push r11
     call r11
     .globl lkm_call_guest_return
 lkm_call_guest_return:

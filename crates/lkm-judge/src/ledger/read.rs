@@ -116,8 +116,13 @@ impl<'t> Ledger<'t> {
             }
             Event::LoadResult { module, errno } => {
                 let judged = module == self.judged;
-                // A load that never came as far as a placement, or a second one of a name that is loaded.
-                match self.newest(module).filter(|l| l.load.is_none()) {
+                let current = self.current;
+                // A load that never came as far as a placement, or a second one of a name that is loaded, or that
+                // another task is still inside of the init of.
+                let ours = |l: &&mut Life<'_>| {
+                    l.load.is_none() && l.actor.is_none_or(|actor| actor == current)
+                };
+                match self.newest(module).filter(ours) {
                     Some(life) => {
                         life.load = Some(*errno);
                         if *errno < 0 {

@@ -1,6 +1,6 @@
 //! The module's reference count: who holds it at the end, who put too much, and references on itself.
 
-use lkm_trace::Phase;
+use lkm_trace::{Phase, TaskEnd, TaskKind};
 
 use super::Case;
 use crate::ledger::{FileEvent, RefChange};
@@ -22,6 +22,7 @@ pub(super) fn check(case: &mut Case<'_, '_>) {
     pinned(case);
     pins_others(case);
     self_get(case);
+    self_put(case);
 }
 
 fn underflow(case: &mut Case<'_, '_>) {
@@ -279,6 +280,45 @@ fn self_get(case: &mut Case<'_, '_>) {
         draft.message = format!(
             "{} took a reference on itself while nobody held it: the module may go before the call, and after the put that ends it",
             ledger.judged_name()
+        );
+        case.doubt(&mut draft);
+        case.push(draft);
+    }
+}
+
+/// The last reference on itself, given back by a thread of the module's that then returns, and that nothing waits for:
+/// what is left of its function may have gone.
+fn self_put(case: &mut Case<'_, '_>) {
+    let ledger = case.ledger;
+    let name = ledger.judged_name();
+    let waited = |f: &str| ledger.called.contains_key(f);
+    if waited("kthread_stop") || waited("kthread_stop_put") {
+        return;
+    }
+    for put in ledger
+        .refs
+        .iter()
+        .filter(|r| r.delta < 0 && r.value == 0 && r.module == name && r.why == "module_put")
+    {
+        let from_thread = ledger.tasks.get(&put.at.tid).filter(|t| {
+            t.kind == TaskKind::Kthread
+                && ledger.at_address(t.function) == put.at.life
+                && t.ended
+                    .as_ref()
+                    .is_some_and(|e| matches!(e.1, TaskEnd::Returned))
+        });
+        // A put that is a jump leaves nothing behind it.
+        let last = case.at(&put.at).at.ends_with("(tail call)");
+        let Some(thread) = from_thread.filter(|_| put.at.phase == Phase::Use && !last) else {
+            continue;
+        };
+        if case.full("self-module-get") || case.drafts.iter().any(|d| d.rule == "self-module-get") {
+            return;
+        }
+        let mut draft = case.draft("self-module-get", &put.at);
+        draft.message = format!(
+            "the thread \"{}\" gives back the last reference on {name} and goes on: {name} may be unloaded before its function has returned",
+            thread.comm
         );
         case.doubt(&mut draft);
         case.push(draft);

@@ -162,6 +162,29 @@ fn a_reference_on_itself_counts_only_where_nobody_holds_it() {
     assert_eq!(take(2, Phase::Init).verdict, Verdict::Clean);
 }
 
+#[test]
+fn a_thread_that_puts_the_last_reference_and_returns_runs_on_alone() {
+    let put = |value: i64, how: TaskEnd, stop: bool| {
+        let mut b = Build::new()
+            .load()
+            .kthread(7, "porter", "demo_thread", "demo_init")
+            .init_returns(0)
+            .switch(7);
+        b.reference(-1, value, "module_put", 0, "demo");
+        if stop {
+            b = b.called("kthread_stop", lkm_trace::Class::Behaves);
+        }
+        ended(b, how).switch(INSMOD).exit().gone().judge()
+    };
+    assert_eq!(
+        roots(&put(0, TaskEnd::Returned, false)),
+        ["self-module-get"]
+    );
+    assert!(roots(&put(1, TaskEnd::Returned, false)).is_empty());
+    assert!(roots(&put(0, TaskEnd::Exited, false)).is_empty());
+    assert!(roots(&put(0, TaskEnd::Returned, true)).is_empty());
+}
+
 fn ended(mut b: Build, how: TaskEnd) -> Build {
     b.push(Event::TaskEnd {
         tid: 7,

@@ -375,7 +375,7 @@ fn has_waiters(cx: &Cx, key: u64) -> bool {
 fn hand_over(cx: &mut Cx, key: u64, kind: &'static str, tid: Tid) -> R<()> {
     let frame = cx.sched.tasks[tid as usize].frames.last().copied();
     let site = frame.map_or_else(Site::default, |f| Site {
-        pc: f.ret,
+        pc: f.place,
         stack: crate::unwind::callers(cx, tid),
     });
     took_for(cx, key, kind, LockOp::Acquire, tid, site);
@@ -385,13 +385,17 @@ fn hand_over(cx: &mut Cx, key: u64, kind: &'static str, tid: Tid) -> R<()> {
 
 /// The same-task and atomic-context rules of locks that may sleep.
 fn check_sleeping(cx: &mut Cx, key: u64, function: &'static str) {
-    if crate::context::in_atomic(cx) && !trace::told(cx, "in-atomic") {
-        let detail = format!(
+    let depth = crate::rcu::depth(cx);
+    if (crate::context::in_atomic(cx) || depth != 0) && !trace::told(cx, "in-atomic") {
+        let mut detail = format!(
             "in_atomic(): {}, irqs_disabled(): {}, preempt_count {:#x}",
             u8::from(crate::context::preempt_count(cx) != 0),
             u8::from(crate::context::irqs_disabled(cx)),
             crate::context::preempt_count(cx)
         );
+        if depth != 0 {
+            detail = format!("{detail}, RCU nest depth {depth}");
+        }
         trace::misuse(cx, "in-atomic", &detail, key, function);
     }
 }

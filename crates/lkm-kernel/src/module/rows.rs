@@ -10,7 +10,7 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("__module_get", module_get),
     behaves("module_put", module_put),
     behaves("module_refcount", module_refcount),
-    behaves("__symbol_get", symbol_get).sleeps(),
+    behaves("__symbol_get", symbol_get),
     behaves("__symbol_put", symbol_put),
     behaves("symbol_put_addr", symbol_put_addr),
     behaves("kallsyms_lookup_name", kallsyms_lookup_name),

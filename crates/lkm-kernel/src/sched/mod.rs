@@ -57,6 +57,9 @@ pub struct Frame {
     pub frame: u64,
     /// Return address in the guest.
     pub ret: u64,
+    /// The place of the call for records: the return address; for a tail call the address behind the first byte of
+    /// the function that the kernel had called, where no call can return to.
+    pub place: u64,
 }
 
 /// A task.
@@ -137,6 +140,8 @@ pub struct State {
     /// Set when the modelled kernel has panicked: nothing runs any more.
     pub panicked: Option<String>,
     finished: Vec<TaskId>,
+    /// How many tasks were made runnable so far.
+    pub wakes: u64,
     /// Switches made so far, to bound a run.
     pub switches: u64,
     /// Interrupt context is in the middle of a callback (which may have blocked, against the rules).
@@ -297,6 +302,7 @@ pub fn wake_state(cx: &mut Cx, tid: Tid, states: u32) -> R<bool> {
     if !queued && current(cx) != Some(tid) {
         cx.sched.tasks[tid as usize].queued = true;
         cx.sched.queue.push_back(tid);
+        cx.sched.wakes += 1;
     }
     Ok(true)
 }
@@ -416,6 +422,7 @@ pub fn entered(cx: &mut Cx, name: &'static str) {
             slot,
             frame: 0,
             ret: 0,
+            place: 0,
         });
     }
 }
