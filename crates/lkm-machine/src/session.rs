@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Most bytes of one message.
 const MAX_MESSAGE: u64 = 1 << 30;
+/// Most bytes of a question of the child's.
+const MAX_QUESTION: usize = 4096;
 /// The child's ends: standard input and output, which confinement leaves open.
 const IN: i32 = 0;
 const OUT: i32 = 1;
@@ -38,22 +40,59 @@ pub struct Inbox(());
 impl Inbox {
     /// Says that all is done so far, and waits for the next message; None when the parent has gone.
     pub fn receive(&mut self) -> Option<Vec<u8>> {
-        // SAFETY: one byte of a static.
-        if unsafe { libc::write(OUT, b".".as_ptr().cast(), 1) } != 1 {
-            return None;
-        }
-        let mut length = [0; 8];
-        read_exactly(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        if length > MAX_MESSAGE {
-            return None;
-        }
-        let mut message = Vec::new();
-        message.try_reserve_exact(length as usize).ok()?;
-        message.resize(length as usize, 0);
-        read_exactly(&mut message)?;
-        Some(message)
+        write_exactly(b".")?;
+        read_message()
     }
+
+    /// For questions in between.
+    pub fn broker(&self) -> Broker {
+        Broker(())
+    }
+}
+
+/// The child's way to ask the parent for something in the middle of a message.
+#[derive(Clone, Copy)]
+pub struct Broker(());
+
+impl Broker {
+    /// What the parent answers; None when it has gone, or the question is too long.
+    pub fn ask(self, what: &[u8]) -> Option<Vec<u8>> {
+        if what.len() > MAX_QUESTION {
+            return None;
+        }
+        let length = (what.len() as u64).to_le_bytes();
+        write_exactly(&[b"?", &length[..], what].concat())?;
+        read_message()
+    }
+}
+
+/// A length and so many bytes.
+fn read_message() -> Option<Vec<u8>> {
+    let mut length = [0; 8];
+    read_exactly(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_MESSAGE {
+        return None;
+    }
+    let mut message = Vec::new();
+    message.try_reserve_exact(length as usize).ok()?;
+    message.resize(length as usize, 0);
+    read_exactly(&mut message)?;
+    Some(message)
+}
+
+/// Writes all of it to the pipe; alarms interrupt it.
+fn write_exactly(mut bytes: &[u8]) -> Option<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the buffer is a live slice of that length.
+        let put = unsafe { libc::write(OUT, bytes.as_ptr().cast(), bytes.len()) };
+        match put {
+            1.. => bytes = &bytes[put as usize..],
+            _ if std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => {}
+            _ => return None,
+        }
+    }
+    Some(())
 }
 
 /// Fills the slice from the pipe; alarms interrupt it.
@@ -78,7 +117,11 @@ pub struct Session {
     to: File,
     from: File,
     gone: bool,
+    serve: Option<Serve>,
 }
+
+/// Answers a question of the child's.
+type Serve = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 
 /// What came of a message.
 #[derive(Debug)]
@@ -145,10 +188,34 @@ pub fn start<T>(
         to: in_write.into(),
         from: out_read.into(),
         gone: false,
+        serve: None,
     })
 }
 
 impl Session {
+    /// From now on questions of the child's ([`Broker`]) are answered by `serve`; without it they get no bytes.
+    pub fn answer_with(&mut self, serve: impl FnMut(&[u8]) -> Vec<u8> + 'static) {
+        self.serve = Some(Box::new(serve));
+    }
+
+    /// Reads a question and answers it.
+    fn serve(&mut self) -> std::io::Result<()> {
+        let mut length = [0; 8];
+        self.from.read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length);
+        if length > MAX_QUESTION as u64 {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        let mut what = vec![0; length as usize];
+        self.from.read_exact(&mut what)?;
+        let answer = match &mut self.serve {
+            Some(serve) => serve(&what),
+            None => Vec::new(),
+        };
+        self.to.write_all(&(answer.len() as u64).to_le_bytes())?;
+        self.to.write_all(&answer)
+    }
+
     /// Waits until the child is ready for its first message.
     pub fn ready(&mut self, wall: Duration) -> Answer {
         INTERRUPTED.store(false, Ordering::Relaxed);
@@ -209,7 +276,12 @@ impl Session {
             if rc > 0 {
                 let mut byte = [0];
                 match self.from.read(&mut byte) {
-                    Ok(1..) => return None,
+                    Ok(1..) if byte == *b"?" && self.serve().is_ok() => {}
+                    Ok(1..) if byte == *b"." => return None,
+                    Ok(1..) => {
+                        self.kill();
+                        return Some(wait_for(self.pid));
+                    }
                     _ => return Some(wait_for(self.pid)),
                 }
             }
@@ -270,6 +342,33 @@ mod tests {
         }
         assert_eq!(session.ask(b"end", wall).ended, Some(Ended::Normally));
         assert!(session.ask(b"more", wall).ended.is_some());
+    }
+
+    #[test]
+    fn a_child_asks_in_the_middle_of_a_message() {
+        let mut session = start(
+            LIMITS,
+            || Ok(()),
+            |(), mut record, mut inbox| {
+                let broker = inbox.broker();
+                while inbox.receive().is_some() {
+                    for what in [&b"one"[..], b"two"] {
+                        let answer = broker.ask(what).unwrap_or_default();
+                        assert!(record.append(&answer));
+                    }
+                    assert!(broker.ask(&[0; MAX_QUESTION + 1]).is_none());
+                }
+            },
+        )
+        .unwrap();
+        let wall = Duration::from_secs(10);
+        assert!(session.ready(wall).ended.is_none());
+        // Nobody answers yet.
+        assert!(session.ask(b"x", wall).record.is_empty());
+        session.answer_with(|what| [what, b"!"].concat());
+        let answer = session.ask(b"x", wall);
+        assert!(answer.ended.is_none());
+        assert_eq!(answer.record, b"one!two!");
     }
 
     #[test]

@@ -108,8 +108,15 @@ fn lab(options: &Options) -> Result<ExitCode, String> {
         .clone()
         .or_else(|| path.parent().map(Path::to_owned))
         .unwrap_or_default();
-    let files = Sources::new(directory, options.base.clone()).of_script(&lines);
+    let mut sources = Sources::new(directory, options.base.clone());
+    if let Some(release) = &options.kernel {
+        sources.open_tree(release)?;
+    }
+    let files = sources
+        .of_script(&lines)
+        .map_err(|e| format!("{}: {e}", path.display()))?;
     let mut setup = setup(&lines, files, options)?;
+    setup.tree = sources.tree;
     setup.crcs = symvers(&setup.release).map(Rc::new);
     let met = play(&setup, &lines, options.steps)?;
     Ok(ExitCode::from(u8::from(!met)))
@@ -158,6 +165,7 @@ fn setup(lines: &[Line], files: run::Files, options: &Options) -> Result<Setup, 
         crcs: None,
         boot,
         files,
+        tree: None,
         prompt: false,
     })
 }

@@ -90,6 +90,7 @@ fn tell(chapters: &[&Chapter]) -> Result<bool, String> {
         crcs: None,
         boot: Vec::new(),
         files,
+        tree: None,
         prompt: false,
     };
     let mut good = true;

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use lkm_tree::catalog::Catalog;
+use lkm_tree::config::Config;
+use lkm_tree::fs::RealFiles;
+use lkm_tree::plan::{PlanOptions, plan};
 use lkm_tree::text;
 
 /// A module directory (`BASE/lib/modules/KVER`), through its modules.dep.
@@ -33,6 +37,11 @@ impl Tree {
             .find(|dir| dir.is_dir())
             .ok_or_else(|| format!("{}: no such directory", candidates[0].display()))?
             .clone();
+        Tree::at(root)
+    }
+
+    /// The same for the directory that modules.dep is in.
+    pub(crate) fn at(root: PathBuf) -> Result<Tree, String> {
         let dep = root.join("modules.dep");
         let lines = std::fs::read(&dep)
             .map_err(|e| format!("{}: {e}; run lkm depmod first", dep.display()))?;
@@ -69,6 +78,39 @@ impl Tree {
             Some((_, needs)) => needs.iter().rev().map(|path| module_name(path)).collect(),
             None => Vec::new(),
         }
+    }
+
+    /// The modules that modprobe would load for a name or an alias, in that order, as names; none when nothing has it
+    /// or it is built in. What modprobe.d of this machine says has no say.
+    pub(crate) fn planned(&self, asked: &str) -> Vec<String> {
+        let dirname = self.root.as_os_str().as_encoded_bytes().to_vec();
+        // A plan asks no kernel.
+        let kernel = lkm_live::kernel::LiveKernel;
+        let config = Config::load(&RealFiles, &dirname, &[], None);
+        let mut catalog = Catalog::new(&RealFiles, &kernel, dirname, config);
+        let mut names = Vec::new();
+        for module in catalog.lookup(asked.as_bytes()).unwrap_or_default() {
+            for step in plan(&mut catalog, module, PlanOptions::default()) {
+                let name = String::from_utf8_lossy(catalog.name(step.module)).into_owned();
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        names
+    }
+
+    /// What depmod cannot find out from the modules: the lists of what is built into the kernel, by name.
+    pub(crate) fn builtin_lists(&self) -> Vec<(String, Vec<u8>)> {
+        ["modules.builtin", "modules.builtin.modinfo"]
+            .iter()
+            .filter_map(|name| {
+                Some((
+                    (*name).to_owned(),
+                    std::fs::read(self.root.join(name)).ok()?,
+                ))
+            })
+            .collect()
     }
 
     /// The bytes of a module of the tree; a dependency of many is read once.

@@ -6,8 +6,14 @@ use std::process::{Command, Stdio};
 
 /// Runs lines; the exit status, and what was said to each of them.
 fn prompt(lines: &[&str]) -> (Option<i32>, Vec<(String, Vec<String>)>) {
+    prompt_with(&[], lines)
+}
+
+/// The same, with options.
+fn prompt_with(options: &[&str], lines: &[&str]) -> (Option<i32>, Vec<(String, Vec<String>)>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lkm"))
         .arg("lab")
+        .args(options)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -152,4 +158,79 @@ fn processes_have_files_and_mappings_of_their_own() {
         says(&said, at, "met");
         assert_eq!(said[at].1, ["met"], "{}", said[at].0);
     }
+}
+
+/// A module tree of two modules that are built into the program: one depends on the other, and a third has an alias.
+fn tree() -> (tempfile::TempDir, String) {
+    let root = tempfile::tempdir().expect("a directory");
+    let release = "6.1.0-tree".to_owned();
+    let kernel = root
+        .path()
+        .join("lib/modules")
+        .join(&release)
+        .join("kernel");
+    std::fs::create_dir_all(&kernel).expect("directories");
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples-ko");
+    for name in ["asked", "chain-base", "chain-middle", "chain-top"] {
+        let file = format!("{name}.ko");
+        std::fs::copy(examples.join(&file), kernel.join(&file)).expect("a copy");
+    }
+    let indexed = Command::new(env!("CARGO_BIN_EXE_lkm"))
+        .args(["depmod", "-b"])
+        .arg(root.path())
+        .arg(&release)
+        .status();
+    assert!(indexed.expect("depmod").success());
+    (root, release)
+}
+
+#[test]
+fn a_request_is_served_from_a_tree_by_alias_and_with_dependencies() {
+    let (root, release) = tree();
+    let base = root.path().to_str().expect("a name");
+    let lines = [
+        "insmod asks.ko name=lkm-asked",
+        "rmmod asks",
+        "insmod asks.ko name=chain-top",
+        "lsmod",
+        "rmmod asks",
+        "insmod asks.ko name=nobody-has-this",
+        "mknod /dev/none c 60 3",
+        "open /dev/none none",
+        "helpers",
+    ];
+    let (status, said) = prompt_with(&["-b", base, "-k", &release, "--modules", base], &lines);
+    assert_eq!(status, Some(0));
+    says(&said, 0, "asked: here");
+    says(&said, 0, "was answered 0");
+    says(&said, 2, "was answered 0");
+    says(&said, 3, "chain_base");
+    // The users come after what they use, so above it in the list.
+    let at = |name: &str| said[3].1.iter().position(|l| l.starts_with(name));
+    assert!(at("chain_top") < at("chain_base"), "{:?}", said[3].1);
+    says(&said, 5, "was answered 256");
+    says(&said, 7, "ENXIO");
+    says(&said, 8, "char-major-60-3");
+    says(&said, 8, "\"char-major-60\"");
+}
+
+#[test]
+fn a_tree_may_come_later() {
+    let (root, release) = tree();
+    let directory = root.path().join("lib/modules").join(release);
+    let tree = format!("tree {}", directory.display());
+    let lines = [
+        "modprobe chain-top",
+        &tree,
+        "modprobe lkm-asked",
+        "lsmod",
+        "tree /nowhere",
+    ];
+    let (_, said) = prompt(&lines);
+    says(&said, 1, "that tree");
+    says(&said, 3, "asked");
+    assert!(
+        !said[3].1.iter().any(|l| l.contains("chain_base")),
+        "{said:?}"
+    );
 }

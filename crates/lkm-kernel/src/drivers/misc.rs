@@ -126,29 +126,40 @@ fn misc_deregister(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
+/// The registered device of a minor number.
+fn by_minor(cx: &mut Cx, minor: u32) -> R<Option<u64>> {
+    let head = list(cx)?;
+    for entry in util::list_entries(cx, head)? {
+        let misc = entry - cx.off.misc_list;
+        if cx.r32(misc + cx.off.misc_minor)? == minor {
+            return Ok(Some(misc));
+        }
+    }
+    Ok(None)
+}
+
 /// misc_open: the device with the minor, its operations and their owner's reference.
 pub(crate) fn open(cx: &mut Cx, file: u64, inode: u64, minor: u32) -> R<Result<u64, i64>> {
     let off = cx.off;
-    let head = list(cx)?;
-    for entry in util::list_entries(cx, head)? {
-        let misc = entry - off.misc_list;
-        if cx.r32(misc + off.misc_minor)? != minor {
-            continue;
-        }
+    let mut misc = by_minor(cx, minor)?;
+    if misc.is_none() {
+        crate::module::kmod::request(cx, &format!("char-major-{MAJOR}-{minor}"), true)?;
+        misc = by_minor(cx, minor)?;
+    }
+    if let Some(misc) = misc {
         let fops = cx.r64(misc + off.misc_fops)?;
-        if !files::take_fops(cx, file, fops)? {
-            break;
-        }
-        cx.w64(file + off.file_private_data, misc)?;
-        let method = cx.r64(fops + off.fops_open)?;
-        if method != 0 {
-            let answer = i64::from(cx.call_guest(method, &[inode, file]) as i32);
-            if answer != 0 {
-                files::abandon(cx, file)?;
-                return Ok(Err(answer));
+        if files::take_fops(cx, file, fops)? {
+            cx.w64(file + off.file_private_data, misc)?;
+            let method = cx.r64(fops + off.fops_open)?;
+            if method != 0 {
+                let answer = i64::from(cx.call_guest(method, &[inode, file]) as i32);
+                if answer != 0 {
+                    files::abandon(cx, file)?;
+                    return Ok(Err(answer));
+                }
             }
+            return Ok(Ok(file));
         }
-        return Ok(Ok(file));
     }
     files::abandon(cx, file)?;
     Ok(Err(i64::from(-ENODEV)))

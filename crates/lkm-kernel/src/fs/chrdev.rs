@@ -5,7 +5,7 @@ use super::open::Found;
 use crate::abi::{Call, R, errno::*, neg};
 use crate::drivers::kobject;
 use crate::hash::Map;
-use crate::module::{owner, refs};
+use crate::module::{kmod, owner, refs};
 use crate::table::{Fails, Key, Row, When, behaves};
 use crate::{Cx, mm, printk, trace, util};
 use std::collections::BTreeMap;
@@ -70,6 +70,8 @@ pub struct State {
     map: Vec<Probe>,
     /// Device nodes by path below /dev: number.
     nodes: BTreeMap<String, u32>,
+    /// Nodes that were made by hand, by path.
+    made: BTreeMap<String, u32>,
     /// Inodes of device nodes that were opened.
     inodes: Map<u32, u64>,
     ktype: u64,
@@ -92,6 +94,8 @@ pub const fn mkdev(major: u32, minor: u32) -> u32 {
 }
 
 const MAJOR_MAX: u32 = 512;
+/// Most nodes that are made by hand.
+const MAX_MADE: usize = 10_000;
 /// Majors that the stock kernel itself uses at boot (tty, misc, input, …): never given out.
 const BUILT_IN: &[u32] = &[
     1, 4, 5, 7, 10, 13, 29, 128, 136, 180, 189, 226, 252, 253, 254,
@@ -440,12 +444,16 @@ pub fn remove_node(cx: &mut Cx, name: &str) -> R<()> {
 
 /// The device nodes.
 pub(crate) fn paths(cx: &Cx) -> impl Iterator<Item = String> {
-    cx.chrdev.nodes.keys().map(|name| format!("/dev/{name}"))
+    let nodes = cx.chrdev.nodes.keys().map(|name| format!("/dev/{name}"));
+    nodes.chain(cx.chrdev.made.keys().cloned())
 }
 
-/// mknod: a node for a number, by hand.
+/// The number of a device node.
 pub fn node(cx: &Cx, path: &str) -> Option<u32> {
-    cx.chrdev.nodes.get(path.strip_prefix("/dev/")?).copied()
+    let found = path
+        .strip_prefix("/dev/")
+        .and_then(|name| cx.chrdev.nodes.get(name));
+    found.or_else(|| cx.chrdev.made.get(path)).copied()
 }
 
 /// Opens a path below /dev that names a character device.
@@ -454,6 +462,25 @@ pub(crate) fn open_path(cx: &mut Cx, path: &str, flags: u32) -> R<Found> {
         Some(dev) => Ok(Some(open(cx, path, dev, flags)?)),
         None => Ok(None),
     }
+}
+
+/// The cdev that answers for a number.
+fn probe(cx: &Cx, dev: u32) -> Option<u64> {
+    let all = cx.chrdev.map.iter().rev();
+    let mut fitting = all.filter(|p| dev >= p.dev && dev - p.dev < p.count);
+    fitting.next().map(|p| p.cdev)
+}
+
+/// mknod(2) of a character device: 0, or a negative errno.
+pub fn mknod(cx: &mut Cx, path: &str, dev: u32) -> i64 {
+    if cx.chrdev.made.contains_key(path) || node(cx, path).is_some() {
+        return i64::from(-EEXIST);
+    }
+    if cx.chrdev.made.len() >= MAX_MADE {
+        return i64::from(-ENOSPC);
+    }
+    cx.chrdev.made.insert(path.to_owned(), dev);
+    0
 }
 
 /// chrdev_open: finds the cdev of a number, takes its references and runs its open method.
@@ -483,13 +510,15 @@ pub fn open(cx: &mut Cx, path: &str, dev: u32, flags: u32) -> R<Result<u64, i64>
     let off = cx.off;
     let mut cdev = cx.r64(inode + off.inode_i_cdev)?;
     if cdev == 0 {
-        let found = cx
-            .chrdev
-            .map
-            .iter()
-            .rev()
-            .find(|p| dev >= p.dev && dev - p.dev < p.count)
-            .map(|p| p.cdev);
+        let mut found = probe(cx, dev);
+        if found.is_none() {
+            // base_probe: by the whole number, then by the major.
+            let name = format!("char-major-{}-{}", major(dev), minor(dev));
+            if kmod::request(cx, &name, true)? > 0 {
+                kmod::request(cx, &format!("char-major-{}", major(dev)), true)?;
+            }
+            found = probe(cx, dev);
+        }
         let Some(found) = found else {
             return Ok(Err(i64::from(-ENXIO)));
         };

@@ -1,7 +1,7 @@
 //! The broker: the parent reads the module files that lines name, and hands them to the child.
 
 use super::run::Files;
-use super::script::{Command, Line, Step};
+use super::script::{Command, Line};
 use crate::tree::Tree;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ const MAX_DIRECTORY: u64 = 64 << 20;
 pub(super) struct Sources {
     directory: PathBuf,
     base: PathBuf,
-    tree: Option<Tree>,
+    pub(super) tree: Option<Rc<Tree>>,
 }
 
 impl Sources {
@@ -28,23 +28,62 @@ impl Sources {
 
     /// Opens the module tree of a kernel release.
     pub(super) fn open_tree(&mut self, release: &str) -> Result<(), String> {
-        self.tree = Some(Tree::open(&self.base, release)?);
+        self.tree = Some(Rc::new(Tree::open(&self.base, release)?));
         Ok(())
     }
 
+    /// Takes the trees and directories that a line names: a directory with a modules.dep is a tree, of another the
+    /// module files are taken.
+    pub(super) fn take_directories(&mut self, command: &Command) -> Result<Files, String> {
+        let mut files = Files::new();
+        let Command::Tree(names) = command else {
+            return Ok(files);
+        };
+        for name in names {
+            let path = self.directory.join(name);
+            let Some(path) = [path, PathBuf::from(name)].into_iter().find(|p| p.is_dir()) else {
+                continue;
+            };
+            if path.join("modules.dep").is_file() {
+                self.tree = Some(Rc::new(Tree::at(path)?));
+                continue;
+            }
+            let listed = listed(&path);
+            if listed.is_empty() {
+                return Err(format!("{name}: neither a modules.dep nor a module in it"));
+            }
+            files.extend(read_some(listed));
+        }
+        Ok(files)
+    }
+
     /// The files that a script names; one that is not there is a bad descriptor in the step.
-    pub(super) fn of_script(&self, lines: &[Line]) -> Files {
+    pub(super) fn of_script(&mut self, lines: &[Line]) -> Result<Files, String> {
         let mut files = Files::new();
         for line in lines {
+            let taken = self.take_directories(&line.command);
+            files.extend(taken.map_err(|why| format!("line {}: {why}", line.number))?);
             for name in named(&line.command) {
                 if !files.contains_key(name)
-                    && let Ok(bytes) = std::fs::read(self.directory.join(name))
+                    && let Some(bytes) = std::fs::read(self.directory.join(name))
+                        .ok()
+                        .map(Rc::new)
+                        .or_else(|| self.of_tree(name))
                 {
-                    files.insert(name.to_owned(), Rc::new(bytes));
+                    files.insert(name.to_owned(), bytes);
                 }
             }
         }
-        files
+        Ok(files)
+    }
+
+    /// NAME.ko of the tree.
+    fn of_tree(&self, name: &str) -> Option<Rc<Vec<u8>>> {
+        let tree = self.tree.as_ref()?;
+        let stem = name
+            .strip_suffix(".ko")
+            .filter(|stem| !stem.contains('/'))?;
+        tree.image(&stem.replace('-', "_"), true).ok()
     }
 
     /// The file that a line at the prompt names: below the directory, then as it stands, then an example's.
@@ -54,24 +93,7 @@ impl Sources {
             .find_map(|path| crate::rehearse::read(path).ok())
             .map(Rc::new)
             .or_else(|| example(name))
-    }
-
-    /// What a line's modprobe may need of the tree: files by name, what a module depends on among them.
-    pub(super) fn of_modprobe(&self, command: &Command) -> Vec<(String, Rc<Vec<u8>>)> {
-        let Some(tree) = &self.tree else {
-            return Vec::new();
-        };
-        let mut files = Vec::new();
-        for name in modprobed(command) {
-            let mut all = tree.dependencies(name);
-            all.push(name.replace('-', "_"));
-            for name in all {
-                if let Ok(image) = tree.image(&name, true) {
-                    files.push((format!("{name}.ko"), image));
-                }
-            }
-        }
-        files
+            .or_else(|| self.of_tree(name))
     }
 
     /// What is there from the start at a prompt: the examples, and the directory's module files.
@@ -79,17 +101,7 @@ impl Sources {
         let mut files: Files = crate::examples::all()
             .map(|(name, bytes)| (format!("{name}.ko"), Rc::new(bytes.to_vec())))
             .collect();
-        let mut room = MAX_DIRECTORY;
-        for (name, path) in self.listed() {
-            let len = std::fs::metadata(&path).map_or(u64::MAX, |m| m.len());
-            if len > room {
-                continue;
-            }
-            if let Ok(bytes) = crate::rehearse::read(&path) {
-                room -= len;
-                files.insert(name, Rc::new(bytes));
-            }
-        }
+        files.extend(read_some(self.listed()));
         files
     }
 
@@ -100,16 +112,7 @@ impl Sources {
         } else {
             &self.directory
         };
-        let Ok(entries) = std::fs::read_dir(directory) else {
-            return Vec::new();
-        };
-        let mut files: Vec<(String, PathBuf)> = entries
-            .flatten()
-            .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-            .filter(|(name, path)| name.ends_with(".ko") && path.is_file())
-            .collect();
-        files.sort();
-        files
+        listed(directory)
     }
 
     /// Names of module files, for completion.
@@ -123,9 +126,40 @@ impl Sources {
 
     /// Names of the tree's modules, for completion.
     pub(super) fn tree_names(&self) -> Vec<String> {
-        let tree = self.tree.iter().flat_map(Tree::names);
+        let tree = self.tree.iter().flat_map(|tree| tree.names());
         tree.map(str::to_owned).collect()
     }
+}
+
+/// The module files of a directory.
+fn listed(directory: &Path) -> Vec<(String, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut files: Vec<(String, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
+        .filter(|(name, path)| name.ends_with(".ko") && path.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+/// As many of these files as there is room for.
+fn read_some(listed: Vec<(String, PathBuf)>) -> Files {
+    let mut files = Files::new();
+    let mut room = MAX_DIRECTORY;
+    for (name, path) in listed {
+        let len = std::fs::metadata(&path).map_or(u64::MAX, |m| m.len());
+        if len > room {
+            continue;
+        }
+        if let Ok(bytes) = crate::rehearse::read(&path) {
+            room -= len;
+            files.insert(name, Rc::new(bytes));
+        }
+    }
+    files
 }
 
 /// An example by its file's name.
@@ -140,26 +174,6 @@ pub(super) fn named(command: &Command) -> Vec<&str> {
     match command {
         Command::Step(step) => step.files(),
         Command::Tree(names) => names.iter().map(String::as_str).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The modules that a line asks modprobe for.
-fn modprobed(command: &Command) -> Vec<&str> {
-    let mut step = match command {
-        Command::Step(step) => step,
-        Command::Tree(names) => return names.iter().map(String::as_str).collect(),
-        _ => return Vec::new(),
-    };
-    while let Step::Start { step: inner, .. } = step {
-        step = inner;
-    }
-    match step {
-        Step::Tool { name, args } if matches!(name.as_str(), "modprobe" | "modinfo") => args
-            .iter()
-            .map(String::as_str)
-            .filter(|a| !a.starts_with('-') && !a.contains('='))
-            .collect(),
         _ => Vec::new(),
     }
 }

@@ -169,6 +169,13 @@ const ROWS: &[Row] = &[
         "A type that is missing is asked for as fs-TYPE.",
         "mount smallfs /mnt",
     ),
+    row(
+        "mknod",
+        "PATH c MAJOR MINOR",
+        "mknod(2): a node for a character device",
+        "Opening a number that nobody has asks for char-major-MAJOR-MINOR.",
+        "mknod /dev/x c 60 0",
+    ),
     row("umount", "DIRECTORY", "umount(2)", "", "umount /mnt"),
     row(
         "repeat",
@@ -351,9 +358,9 @@ const ROWS: &[Row] = &[
     ),
     row(
         "tree",
-        "FILE...",
+        "FILE|DIRECTORY...",
         "more files that modprobe finds",
-        "",
+        "A directory with a modules.dep is a whole tree: modprobe and request_module have its aliases and dependencies.",
         "tree asked.ko",
     ),
     row("reset", "", "a fresh kernel", "", "reset"),

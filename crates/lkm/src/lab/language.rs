@@ -58,6 +58,12 @@ pub(crate) enum Step {
         source: String,
     },
     Umount(String),
+    /// A node for a character device.
+    Mknod {
+        path: String,
+        major: u32,
+        minor: u32,
+    },
     /// A step several times, until one fails.
     Repeat {
         times: u32,

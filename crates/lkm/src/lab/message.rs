@@ -1,6 +1,8 @@
 //! What the parent asks of the lab's child, as bytes. The child trusts the parent; a message that makes no sense is
 //! nothing asked.
 
+use std::rc::Rc;
+
 /// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message<'a> {
@@ -45,9 +47,58 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Files as an answer to a question: each with its name and its length.
+pub(super) fn with_files(all: &[(String, Rc<Vec<u8>>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, bytes) in all {
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        out.extend_from_slice(bytes);
+    }
+    out
+}
+
+/// The files of such an answer, as far as it is whole.
+pub(super) fn files(mut answer: &[u8]) -> Vec<(String, &[u8])> {
+    let mut all = Vec::new();
+    while let Some(at) = answer.iter().position(|&b| b == 0) {
+        let Some(length) = answer.get(at + 1..at + 9) else {
+            break;
+        };
+        let length = u64::from_le_bytes(length.try_into().unwrap_or_default());
+        let rest = &answer[at + 9..];
+        if length > rest.len() as u64 {
+            break;
+        }
+        let name = String::from_utf8_lossy(&answer[..at]).into_owned();
+        let (bytes, after) = rest.split_at(length as usize);
+        all.push((name, bytes));
+        answer = after;
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_survive_the_pipe() {
+        let all = [
+            ("a.ko".to_owned(), Rc::new(b"\0\x7fELF".to_vec())),
+            ("b.ko".to_owned(), Rc::default()),
+        ];
+        let bytes = with_files(&all);
+        let back = files(&bytes);
+        assert_eq!(
+            back,
+            [("a.ko".into(), &b"\0\x7fELF"[..]), ("b.ko".into(), b"")]
+        );
+        assert_eq!(files(&bytes[..bytes.len() - 3]).len(), 1);
+        assert!(files(b"name\0\xff\xff\xff\xff\xff\xff\xff\xff").is_empty());
+        assert!(files(b"").is_empty());
+    }
 
     #[test]
     fn messages_survive_the_pipe() {

@@ -2,11 +2,14 @@
 //! module files that its depmod has indexed.
 
 use super::kernel::{LabHost, LabKernel};
+use super::message;
 use lkm_kernel::Cx;
 use lkm_kernel::umh::Helper;
+use lkm_machine::session::Broker;
 use lkm_tree::fs_memory::MemoryFiles;
 use lkm_tree::tools::{self, World};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Programs that do nothing, and their exit codes.
@@ -17,6 +20,9 @@ pub(crate) struct Disk {
     modules: RefCell<Vec<(String, Rc<Vec<u8>>)>>,
     files: RefCell<Option<Rc<MemoryFiles>>>,
     indexed: Cell<bool>,
+    /// Who is asked for modules of a tree that the parent has, and what has been asked for.
+    broker: Cell<Option<Broker>>,
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl Disk {
@@ -26,7 +32,36 @@ impl Disk {
             modules: RefCell::new(modules.collect()),
             files: RefCell::default(),
             indexed: Cell::new(false),
+            broker: Cell::new(None),
+            asked: RefCell::default(),
         })
+    }
+
+    /// The parent has a module tree: what a modprobe asks for is looked up there as well.
+    pub(super) fn ask_of(&self, broker: Broker) {
+        self.broker.set(Some(broker));
+    }
+
+    /// Fetches what a modprobe with these arguments may need of the parent's tree, once for each name.
+    fn want(&self, args: &[String]) {
+        let Some(broker) = self.broker.get() else {
+            return;
+        };
+        for name in args
+            .iter()
+            .filter(|a| !a.starts_with('-') && !a.contains('='))
+        {
+            if !self.asked.borrow_mut().insert(name.clone()) {
+                continue;
+            }
+            let answer = broker.ask(name.as_bytes()).unwrap_or_default();
+            for (name, bytes) in message::files(&answer) {
+                let known = self.modules.borrow().iter().any(|(n, _)| *n == name);
+                if !known {
+                    self.add(&name, Rc::new(bytes.to_vec()));
+                }
+            }
+        }
     }
 
     /// One more file; modprobe finds it from now on.
@@ -47,6 +82,14 @@ impl Disk {
             let disk = Rc::new(MemoryFiles::new());
             for (name, bytes) in self.modules.borrow().iter() {
                 let base = name.rsplit('/').next().unwrap_or(name);
+                // What depmod is told by the kernel's build, not by a module.
+                if base.starts_with("modules.builtin") {
+                    disk.put(
+                        &format!("/lib/modules/{release}/{base}"),
+                        bytes.as_ref().clone(),
+                    );
+                    continue;
+                }
                 let module = format!("/lib/modules/{release}/kernel/{base}");
                 disk.put(name, bytes.as_ref().clone());
                 disk.put(&module, bytes.as_ref().clone());
@@ -59,6 +102,15 @@ impl Disk {
         }
         disk
     }
+}
+
+/// A tool of a step: its exit code and output.
+pub(super) fn tool_of_step(cx: &mut Cx, disk: &Disk, name: &str, args: &[String]) -> (i32, String) {
+    if matches!(name, "modprobe" | "modinfo") {
+        disk.want(args);
+    }
+    let files = disk.files(cx, name == "modprobe");
+    run(cx, &files, name, args)
 }
 
 /// The helper that the kernel starts programs with.
@@ -78,6 +130,9 @@ pub(crate) fn helper(disk: Rc<Disk>) -> Helper {
             }
             let name = tool(path).unwrap_or("modprobe");
             let args = argv.get(1..).unwrap_or(&[]);
+            if name == "modprobe" {
+                disk.want(args);
+            }
             let files = disk.files(cx, name == "modprobe");
             Ok(run(cx, &files, name, args).0)
         }),

@@ -121,6 +121,7 @@ impl Prompt {
                 vermagic: options.vermagic.clone(),
                 boot: Vec::new(),
                 files,
+                tree: sources.tree.clone(),
                 prompt: true,
             },
             chosen: options.profile.is_some() || options.kernel.is_some(),
@@ -263,8 +264,24 @@ impl Prompt {
                 wanted.push((name.to_owned(), bytes));
             }
         }
+        match self.sources.take_directories(command) {
+            Ok(files) => wanted.extend(files),
+            Err(why) => out!("lkm: {why}\n"),
+        }
+        if let Some(tree) = &self.sources.tree
+            && !self
+                .setup
+                .tree
+                .as_ref()
+                .is_some_and(|known| Rc::ptr_eq(known, tree))
+        {
+            self.setup.tree = Some(Rc::clone(tree));
+            out!("  [lab] a fresh kernel, whose modprobe has that tree\n");
+            if let Err(why) = self.start() {
+                out!("lkm: {why}\n");
+            }
+        }
         self.adapt(&wanted);
-        wanted.extend(self.sources.of_modprobe(command));
         let Some(session) = &mut self.session else {
             return Ok(());
         };

@@ -8,8 +8,8 @@ use super::script::{self, Command, Step};
 use super::spawn::{self, Process};
 use super::tell;
 use super::texts::{errno_name, lines, module_line};
-use lkm_kernel::fs::kernel_sysctl;
 use lkm_kernel::fs::open;
+use lkm_kernel::fs::{chrdev, kernel_sysctl};
 use lkm_kernel::module::sysfs::{self, Node};
 use lkm_kernel::sched;
 use lkm_kernel::{Cx, begin, rehearse, trace};
@@ -40,8 +40,22 @@ pub(super) struct Lab {
     prompt: bool,
 }
 
+/// What a lab's child has from the start.
+pub(super) struct There {
+    pub(super) files: Files,
+    /// The parent has a module tree to ask of.
+    pub(super) tree: bool,
+    /// Lines come from a prompt.
+    pub(super) prompt: bool,
+}
+
 /// Does what comes, until the parent goes.
-pub(super) fn serve(cx: &mut Cx, record: Record, mut inbox: Inbox, files: Files, prompt: bool) {
+pub(super) fn serve(cx: &mut Cx, record: Record, mut inbox: Inbox, there: There) {
+    let There {
+        files,
+        tree,
+        prompt,
+    } = there;
     if begin(cx, record, "lab").is_err() {
         return;
     }
@@ -50,6 +64,9 @@ pub(super) fn serve(cx: &mut Cx, record: Record, mut inbox: Inbox, files: Files,
             .iter()
             .map(|(name, bytes)| (name.clone(), Rc::clone(bytes))),
     );
+    if tree {
+        disk.ask_of(inbox.broker());
+    }
     cx.umh.helper = Some(modprobe::helper(Rc::clone(&disk)));
     let mut lab = Lab {
         files,
@@ -224,6 +241,13 @@ impl Lab {
                 Some(tid) => self.signal(cx, tid, 9),
                 None => fail("ESRCH"),
             },
+            Step::Mknod { path, major, minor } => {
+                if !self.root {
+                    return fail("EPERM");
+                }
+                let dev = chrdev::mknod(cx, path, chrdev::mkdev(*major, *minor));
+                (errno_name(dev), Vec::new())
+            }
             Step::Dmesg => ok(tell::dmesg(cx)),
             Step::Ps => ok(tell::ps(cx)),
             Step::Does(doing) => match self.people.act(cx, doing, self.root, PATIENCE) {

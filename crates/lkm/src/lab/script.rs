@@ -275,6 +275,21 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
         _ => Err(format!("{first} {usage}")),
     };
     match first {
+        "mknod" => match rest {
+            [path, kind, major, minor] if kind == "c" => {
+                let (major, minor) = (number(major)?, number(minor)?);
+                // Twelve and twenty bits.
+                if major >= 1 << 12 || minor >= 1 << 20 {
+                    return Err("a major number has 12 bits, a minor number 20".into());
+                }
+                Ok(Step::Mknod {
+                    path: path.clone(),
+                    major: major as u32,
+                    minor: minor as u32,
+                })
+            }
+            _ => Err("mknod PATH c MAJOR MINOR".into()),
+        },
         "cat" => Ok(Step::Cat(one("PATH")?)),
         "ls" => Ok(Step::Ls(one("PATH")?)),
         "lsof" => Ok(Step::Lsof(one("PID|NAME")?)),

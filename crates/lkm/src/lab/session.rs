@@ -2,10 +2,11 @@
 //! and what the judge says of that record.
 
 use super::done::Done;
-use super::message::Message;
+use super::message::{self, Message};
 use super::run;
 use super::script::{Command, Expect, Step};
 use crate::rehearse::run::{self as rehearse, Lab};
+use crate::tree::Tree;
 use lkm_judge::{About, Report, RunSymbols};
 use lkm_kernel::profile::Profile;
 use lkm_machine::fork::{Ended, Limits};
@@ -13,6 +14,7 @@ use lkm_machine::session;
 use lkm_object::elf::Elf;
 use lkm_object::module::ModuleFile;
 use lkm_trace::{Event, Trace};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ pub(crate) struct Setup {
     pub boot: Vec<String>,
     /// Files that are there from the start.
     pub files: run::Files,
+    /// Where the lab's modprobe finds what the files have not.
+    pub tree: Option<Rc<Tree>>,
     /// At a prompt what happens in the background is told, and time that passes is a step.
     pub prompt: bool,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Setup {
 pub(crate) struct Session {
     child: session::Session,
     files: run::Files,
+    /// Files that the child has asked for and that are not in `files` yet.
+    asked: Rc<RefCell<Vec<(String, Rc<Vec<u8>>)>>>,
     profile: Profile,
     events: Vec<Event>,
 }
@@ -90,14 +96,33 @@ impl Session {
                 }
             })
         };
-        let files = setup.files.clone();
-        let child = session::start(limits, boot, |mut lab: Lab, record, inbox| {
-            run::serve(lab.kernel(), record, inbox, files, setup.prompt);
+        let mut files = setup.files.clone();
+        if let Some(tree) = &setup.tree {
+            let lists = tree.builtin_lists().into_iter();
+            files.extend(lists.map(|(name, text)| (name, Rc::new(text))));
+        }
+        let there = run::There {
+            files: files.clone(),
+            tree: setup.tree.is_some(),
+            prompt: setup.prompt,
+        };
+        let mut child = session::start(limits, boot, |mut lab: Lab, record, inbox| {
+            run::serve(lab.kernel(), record, inbox, there);
         })
         .map_err(|e| e.to_string())?;
+        let asked = Rc::new(RefCell::new(Vec::new()));
+        if let Some(tree) = setup.tree.clone() {
+            let given = Rc::clone(&asked);
+            child.answer_with(move |what| {
+                let all = of_tree(&tree, &String::from_utf8_lossy(what));
+                given.borrow_mut().extend(all.iter().cloned());
+                message::with_files(&all)
+            });
+        }
         let mut session = Session {
             child,
-            files: setup.files.clone(),
+            files,
+            asked,
             profile: setup.profile,
             events: Vec::new(),
         };
@@ -124,6 +149,7 @@ impl Session {
 
     fn ask(&mut self, message: &Message<'_>) -> Result<Vec<Event>, Gone> {
         let answer = self.child.ask(&message.encode(), WALL);
+        self.files.extend(self.asked.borrow_mut().drain(..));
         let at = self.keep(&answer);
         let news = self.events[at..].to_vec();
         self.events.truncate(MAX_EVENTS);
@@ -273,6 +299,17 @@ impl Session {
             format!("the findings are {}", seen.join(" | "))
         }))
     }
+}
+
+/// What modprobe would need of a tree for a name or an alias; a file that cannot be read is not there.
+fn of_tree(tree: &Tree, asked: &str) -> Vec<(String, Rc<Vec<u8>>)> {
+    let mut all = Vec::new();
+    for name in tree.planned(asked) {
+        if let Ok(image) = tree.image(&name, true) {
+            all.push((format!("{name}.ko"), image));
+        }
+    }
+    all
 }
 
 /// The kernel release that most of the files were built for, and their vermagic; a broken file says nothing of it.

@@ -95,8 +95,7 @@ impl Lab {
                 tool = true;
                 let (name, args, disk) = (comm.clone(), args.clone(), Rc::clone(&self.disk));
                 let body = move |cx: &mut Cx| -> R<i64> {
-                    let files = disk.files(cx, name == "modprobe");
-                    let (code, text) = modprobe::run(cx, &files, &name, &args);
+                    let (code, text) = modprobe::tool_of_step(cx, &disk, &name, &args);
                     sink.borrow_mut().extend(lines(&text));
                     Ok(i64::from(code))
                 };
