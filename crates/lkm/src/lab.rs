@@ -27,6 +27,7 @@ use lkm_kernel::profile::Profile;
 use script::{Command, Line};
 use session::{Session, Setup};
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -101,7 +102,7 @@ fn lab(options: &Options) -> Result<ExitCode, String> {
     let Some(path) = options.script.as_deref() else {
         return prompt::run(options);
     };
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text = read_script(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let lines = script::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     let directory = options
         .modules
@@ -120,6 +121,18 @@ fn lab(options: &Options) -> Result<ExitCode, String> {
     setup.crcs = symvers(&setup.release).map(Rc::new);
     let met = play(&setup, &lines, options.steps)?;
     Ok(ExitCode::from(u8::from(!met)))
+}
+
+/// Most bytes of a script.
+const MAX_SCRIPT: u64 = 16 << 20;
+
+fn read_script(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let mut file = std::fs::File::open(path)?.take(MAX_SCRIPT + 1);
+    if file.read_to_string(&mut text)? as u64 > MAX_SCRIPT {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
 }
 
 /// The kernel that a script wants: its profile, its command line, the release its files were built for.

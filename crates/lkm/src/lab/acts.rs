@@ -107,6 +107,11 @@ fn died(cx: &mut Cx, signal: u32) {
 }
 
 impl Act {
+    /// Whether the act is done to a mapping and not to a descriptor.
+    pub(crate) fn on_mapping(&self) -> bool {
+        matches!(self, Act::Munmap(_) | Act::Peek { .. } | Act::Poke { .. })
+    }
+
     /// Whether the act makes its descriptor rather than using it.
     pub(crate) fn makes(&self) -> bool {
         matches!(self, Act::Open { .. } | Act::Socket { .. })

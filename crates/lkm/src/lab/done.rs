@@ -111,7 +111,7 @@ impl Done {
             }
             return;
         }
-        out!("$ {}\n", self.text);
+        out!("$ {}\n", plain(&self.text));
         for line in self.shown() {
             out!("{line}\n");
         }
@@ -136,7 +136,7 @@ impl Done {
 }
 
 /// Control characters of a hostile module do not reach a terminal.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() && c != '\t' {

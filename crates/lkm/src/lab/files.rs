@@ -42,6 +42,9 @@ impl Sources {
         for name in names {
             let path = self.directory.join(name);
             let Some(path) = [path, PathBuf::from(name)].into_iter().find(|p| p.is_dir()) else {
+                if self.read(name).is_none() {
+                    return Err(format!("{name}: no such file or directory"));
+                }
                 continue;
             };
             if path.join("modules.dep").is_file() {

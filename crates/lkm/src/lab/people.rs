@@ -35,8 +35,16 @@ struct Person {
 #[derive(Default)]
 pub(super) struct People {
     by_name: BTreeMap<String, Person>,
-    /// Name to (process, descriptor).
-    handles: BTreeMap<String, (String, u32)>,
+    handles: BTreeMap<String, Handle>,
+}
+
+/// What a name stands for in a process.
+#[derive(Clone)]
+struct Handle {
+    process: String,
+    /// The descriptor, or the address of a mapping.
+    value: u32,
+    mapping: bool,
 }
 
 /// The life of a process: one step after another, until it exits or is killed.
@@ -81,7 +89,7 @@ fn blocked(cx: &Cx, tid: Tid) -> String {
 impl People {
     /// The task of a process, or of the process that has a descriptor of that name.
     pub(super) fn find(&self, name: &str) -> Option<Tid> {
-        let process = self.handles.get(name).map_or(name, |(process, _)| process);
+        let process = self.handles.get(name).map_or(name, |h| &h.process);
         self.by_name.get(process).map(|p| p.tid)
     }
 
@@ -119,15 +127,19 @@ impl People {
         let handle = self.handles.get(&doing.name).cloned();
         let process = match (&doing.process, &handle) {
             (Some(process), _) => process.clone(),
-            (None, Some((process, _))) if !doing.act.makes() => process.clone(),
+            (None, Some(handle)) if !doing.act.makes() => handle.process.clone(),
             _ => doing.name.clone(),
         };
         if doing.act.makes() {
             if !self.make(cx, &process, capable) {
                 return Ok((i64::from(-errno::EAGAIN), Vec::new()));
             }
-        } else if handle.is_none() && !matches!(doing.act, Act::Exit | Act::Fork) {
-            return Ok((i64::from(-errno::EBADF), Vec::new()));
+        } else if !matches!(doing.act, Act::Exit | Act::Fork) {
+            let wanted = doing.act.on_mapping();
+            if handle.as_ref().is_none_or(|h| h.mapping != wanted) {
+                let none = if wanted { errno::EINVAL } else { errno::EBADF };
+                return Ok((i64::from(-none), Vec::new()));
+            }
         }
         let Some(person) = self.by_name.get(&process) else {
             return Ok((i64::from(-errno::ESRCH), Vec::new()));
@@ -139,7 +151,7 @@ impl People {
         if mail.borrow().busy && !cx.sched.tasks[tid as usize].dead {
             return Err(format!("{process} is still {}", blocked(cx, tid)));
         }
-        let mut fd = handle.map_or(u32::MAX, |(_, fd)| fd);
+        let mut fd = handle.map_or(u32::MAX, |h| h.value);
         let mut act = doing.act.clone();
         match &mut act {
             Act::Ioctl {
@@ -147,8 +159,12 @@ impl People {
                 mapping: Some(name),
                 ..
             } => match self.handles.get(name) {
-                Some(&(_, at)) => *arg = at.into(),
-                None => return Ok((i64::from(-errno::EINVAL), Vec::new())),
+                Some(Handle {
+                    value,
+                    mapping: true,
+                    ..
+                }) => *arg = (*value).into(),
+                _ => return Ok((i64::from(-errno::EINVAL), Vec::new())),
             },
             Act::Fork => {
                 if self.find(&doing.other).is_some() {
@@ -217,7 +233,11 @@ impl People {
     }
 
     fn remember(&mut self, doing: &Doing, process: &str, value: i64) {
-        let entry = (process.to_owned(), value as u32);
+        let entry = Handle {
+            process: process.to_owned(),
+            value: value as u32,
+            mapping: matches!(doing.act, Act::Mmap(_)),
+        };
         match doing.act {
             Act::Open { .. } | Act::Socket { .. } => {
                 self.handles.insert(doing.name.clone(), entry);
@@ -226,18 +246,17 @@ impl People {
                 self.handles.insert(doing.other.clone(), entry);
             }
             // A descriptor of that number in another process than its maker's keeps the name.
-            Act::Close | Act::Munmap(None) => {
+            Act::Close | Act::Munmap(None)
                 if self
                     .handles
                     .get(&doing.name)
-                    .is_some_and(|h| h.0 == process)
-                {
-                    self.handles.remove(&doing.name);
-                }
+                    .is_some_and(|h| h.process == process) =>
+            {
+                self.handles.remove(&doing.name);
             }
             Act::Exit => {
                 self.by_name.remove(process);
-                self.handles.retain(|_, (owner, _)| owner != process);
+                self.handles.retain(|_, h| h.process != process);
             }
             _ => {}
         }

@@ -2,6 +2,7 @@
 //! keeps its state from command to command; when the child is gone, `reset` boots another.
 
 use super::complete::Terminal;
+use super::done::plain;
 use super::files::{Sources, named};
 use super::script::{self, Command, Step};
 use super::session::{self, Gone, Session, Setup};
@@ -83,7 +84,7 @@ fn piped(prompt: &mut Prompt) -> Result<(), String> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        out!("$ {line}\n");
+        out!("$ {}\n", plain(line));
         let next = prompt.line(line);
         // What reads this may want it before the next command.
         std::io::stdout().flush().map_err(|e| e.to_string())?;
@@ -175,13 +176,13 @@ impl Prompt {
             ["help"] => out!("{}", help::list()),
             ["help", name] => match help::find(name) {
                 Some(entry) => out!("{}", help::page(entry)),
-                None => out!("lkm: {name}: no such command; `help` lists them\n"),
+                None => out!("lkm: {}: no such command; `help` lists them\n", plain(name)),
             },
             ["reset"] => self.restart(),
             _ => match script::parse_line(line) {
                 Ok(Some((text, command))) => self.command(&text, &command),
                 Ok(None) => {}
-                Err(why) => out!("lkm: {why}\n"),
+                Err(why) => out!("lkm: {}\n", plain(&why)),
             },
         }
         Next::Line

@@ -265,7 +265,7 @@ impl Lab {
             Step::Why { module, json } => match tell::why(cx, module) {
                 Ok(Some(why)) if *json => ok(lines(&why.json())),
                 Ok(Some(why)) => ok(lines(&why.to_string())),
-                _ => fail("ENOENT"),
+                _ => ("ENOENT".into(), vec![format!("{module} is not loaded")]),
             },
             Step::Sysctl { name, value } => {
                 let path = name.replace('.', "/");

@@ -1,7 +1,7 @@
 //! The script language of `lkm lab` (docs/lab-script.md): lines into commands.
 
-use super::act_words;
 pub(crate) use super::language::{Command, Expect, Fd, Line, Step};
+use super::{act_words, help};
 use lkm_kernel::mm::task_struct::Reap;
 use lkm_kernel::module::syscalls::Pointer;
 
@@ -83,6 +83,9 @@ pub(crate) fn parse_line(raw: &str) -> Result<Option<(String, Command)>, String>
     };
     Ok(Some((text, command)))
 }
+
+/// Most times that a command is repeated.
+const MAX_TIMES: u64 = 100_000;
 
 fn duration(text: &str) -> Result<u64, String> {
     let text = text.strip_prefix('+').unwrap_or(text);
@@ -377,10 +380,13 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
         },
         "umount" => Ok(Step::Umount(one("DIRECTORY")?)),
         "repeat" => match rest {
-            [times, command, rest @ ..] if command != "repeat" => Ok(Step::Repeat {
-                times: number(times)?.min(100_000) as u32,
-                step: Box::new(step(command, rest)?),
-            }),
+            [times, command, rest @ ..] if command != "repeat" => match number(times)? {
+                times @ 0..=MAX_TIMES => Ok(Step::Repeat {
+                    times: times as u32,
+                    step: Box::new(step(command, rest)?),
+                }),
+                _ => Err(format!("at most {MAX_TIMES} times")),
+            },
             _ => Err("repeat N COMMAND...".into()),
         },
         "helpers" => match rest {
@@ -397,9 +403,10 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
         },
         other => match act_words::parse(other, rest) {
             Some(doing) => Ok(Step::Does(doing?)),
-            None => Err(format!(
-                "{other}: no such command; docs/lab-script.md has them all"
-            )),
+            None => Err(match help::find(other) {
+                Some(entry) => format!("{} {}", entry.name, entry.usage),
+                None => format!("{other}: no such command; docs/lab-script.md has them all"),
+            }),
         },
     }
 }

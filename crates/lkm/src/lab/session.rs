@@ -273,7 +273,14 @@ impl Session {
                 .extend(findings.lines().map(|l| ("out".to_owned(), l.to_owned())));
         }
         if done.lines.is_empty() {
-            done.lines.push(("out".into(), "no finding".into()));
+            let seen = self.modules();
+            let text = match module {
+                Some(name) if !seen.contains(&name.replace('-', "_")) => {
+                    format!("no finding: {name} was never loaded here")
+                }
+                _ => "no finding".into(),
+            };
+            done.lines.push(("out".into(), text));
         }
         Ok(done)
     }
