@@ -9,7 +9,7 @@ fuzz_target!(|data: &[u8]| {
     // Past the checksum, where the reading begins.
     let mut bytes = data.to_vec();
     if bytes.len() > 16 {
-        bytes[..8].copy_from_slice(b"lkmdep\x03\n");
+        bytes[..8].copy_from_slice(b"lkmdep\x04\n");
         let sum = checksum(&bytes[16..]);
         bytes[8..16].copy_from_slice(&sum.to_le_bytes());
     }

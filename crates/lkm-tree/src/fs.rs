@@ -75,34 +75,40 @@ pub trait OpenFile: Send {
             return Err(Errno::EFBIG);
         }
         // Files of /proc and /sys say 0 or a page, and hold something else.
-        let mut out = vec![0; usize::try_from(size).map_err(|_| Errno::EFBIG)?];
-        let mut len = 0;
+        let mut out = Vec::new();
+        let mut room = usize::try_from(size).map_err(|_| Errno::EFBIG)?;
         loop {
-            if len == out.len() {
-                // What filled the size that was told is complete.
-                if len > 0 && len as u64 == size {
-                    return Ok(out);
+            out.reserve_exact(room);
+            while room > 0 {
+                match self.append_at(&mut out)? {
+                    0 => return Ok(out),
+                    n => room = room.saturating_sub(n),
                 }
-                let mut probe = [0u8; 512];
-                let n = self.read_at(&mut probe, len as u64)?;
-                if n == 0 {
-                    return Ok(out);
-                }
-                if (len + n) as u64 > limit {
-                    return Err(Errno::EFBIG);
-                }
-                out.extend_from_slice(&probe[..n]);
-                len += n;
-                out.resize((len * 2).min(limit as usize).max(len), 0);
-                continue;
             }
-            let n = self.read_at(&mut out[len..], len as u64)?;
-            if n == 0 {
-                out.truncate(len);
+            // What filled the size that was told is complete.
+            if !out.is_empty() && out.len() as u64 == size {
                 return Ok(out);
             }
-            len += n;
+            let mut probe = [0u8; 512];
+            let n = self.read_at(&mut probe, out.len() as u64)?;
+            if n == 0 {
+                return Ok(out);
+            }
+            out.extend_from_slice(&probe[..n]);
+            if out.len() as u64 > limit {
+                return Err(Errno::EFBIG);
+            }
+            room = out.len().min(limit as usize - out.len());
         }
+    }
+
+    /// Appends what comes behind as many bytes, where there is room for it.
+    fn append_at(&self, out: &mut Vec<u8>) -> Result<usize, Errno> {
+        let len = out.len();
+        out.resize(out.capacity(), 0);
+        let read = self.read_at(&mut out[len..], len as u64);
+        out.truncate(len + *read.as_ref().unwrap_or(&0));
+        read
     }
 }
 
@@ -214,6 +220,17 @@ impl OpenFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
         loop {
             match rustix::io::pread(&self.0, &mut *buf, offset) {
+                Err(rustix::io::Errno::INTR) => continue,
+                r => return Ok(r?),
+            }
+        }
+    }
+
+    fn append_at(&self, out: &mut Vec<u8>) -> Result<usize, Errno> {
+        let offset = out.len() as u64;
+        loop {
+            // Memory that is about to be written need not be cleared first.
+            match rustix::io::pread(&self.0, rustix::buffer::spare_capacity(out), offset) {
                 Err(rustix::io::Errno::INTR) => continue,
                 r => return Ok(r?),
             }

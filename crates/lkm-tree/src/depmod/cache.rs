@@ -29,7 +29,7 @@ use super::imports::Part;
 use super::output;
 use crate::fs::{OpenFile, Stat};
 
-const MAGIC: &[u8; 8] = b"lkmdep\x03\n";
+const MAGIC: &[u8; 8] = b"lkmdep\x04\n";
 
 /// The cache's name in the module directory.
 pub const FILE: &str = "modules.lkm-cache";
@@ -51,29 +51,21 @@ pub const SOURCES: [&str; 3] = [
 /// count whole seconds.
 const RACY_NS: i128 = 2_000_000_000;
 
-/// What must be the same for a file to be the same.
+/// What must be the same for a file to be the same: a sum of its device, inode,
+/// size and times. 0 matches nothing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Key {
-    device: u64,
-    /// 0 in a key that matches nothing.
-    inode: u64,
-    size: u64,
-    mtime_ns: u64,
-    ctime_ns: u64,
-}
+pub struct Key(u64);
 
-const KEY_SIZE: usize = 40;
+const KEY_SIZE: usize = 8;
 
 impl Key {
     pub fn of(st: &Stat) -> Key {
-        Key {
-            device: st.device,
-            inode: st.inode,
-            size: st.size,
-            // Modulo 2⁶⁴, which is as good for telling whether they differ.
-            mtime_ns: st.mtime_ns as u64,
-            ctime_ns: st.ctime_ns as u64,
-        }
+        // Times modulo 2⁶⁴, which is as good for telling whether they differ.
+        let times = [st.mtime_ns as u64, st.ctime_ns as u64];
+        let all = [st.device, st.inode, st.size, times[0], times[1]];
+        let sum = all.into_iter().fold(MIX, step);
+        // Once more, so that the last one, too, counts in all bits.
+        Key(step(sum, sum >> 32).max(1))
     }
 
     /// The key of a file whose times are old enough that a change after
@@ -87,29 +79,15 @@ impl Key {
 
     /// Whether the file is the one of this key.
     pub fn is(&self, st: &Stat) -> bool {
-        self.inode != 0 && *self == Key::of(st)
+        self.0 != 0 && st.inode != 0 && *self == Key::of(st)
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        for v in [
-            self.device,
-            self.inode,
-            self.size,
-            self.mtime_ns,
-            self.ctime_ns,
-        ] {
-            out.extend_from_slice(&v.to_le_bytes());
-        }
+        out.extend_from_slice(&self.0.to_le_bytes());
     }
 
     fn take(r: &mut Reader<'_>) -> Option<Key> {
-        Some(Key {
-            device: r.u64()?,
-            inode: r.u64()?,
-            size: r.u64()?,
-            mtime_ns: r.u64()?,
-            ctime_ns: r.u64()?,
-        })
+        r.u64().map(Key)
     }
 }
 
@@ -183,15 +161,21 @@ pub struct Record {
     pub here: Vec<u8>,
 }
 
+/// The least that a row of the cache takes.
+const ROW_MIN: usize = 20;
 const FLAG_CLEAN: u32 = 1;
 const FLAG_SIMPLE: u32 = 2;
 const HERE: u32 = 1 << 31;
 
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+fn step(h: u64, w: u64) -> u64 {
+    (h.rotate_left(23) ^ w).wrapping_mul(MIX)
+}
+
 /// Against damage, not against malice: who can write here can write modules.
 /// Four sums side by side, which is as fast as memory.
 pub fn checksum(bytes: &[u8]) -> u64 {
-    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-    let step = |h: u64, w: u64| (h.rotate_left(23) ^ w).wrapping_mul(MIX);
     let mut lanes = [1u64, 2, 3, 4];
     let mut blocks = bytes.chunks_exact(32);
     for b in &mut blocks {
@@ -256,6 +240,10 @@ impl Record {
             end = end.checked_add(len)?;
             Some(Span { at, len })
         };
+        // No more than the bytes can hold, whatever the counts say.
+        let room = |count: u32| (count as usize).min(bytes.len() / ROW_MIN);
+        record.dirs.reserve_exact(room(dirs));
+        record.modules.reserve_exact(room(modules));
         for _ in 0..dirs {
             record.dirs.push(KnownDir {
                 path: path(r.u32()?)?,
@@ -263,7 +251,7 @@ impl Record {
                 listing: r.u64()?,
             });
         }
-        let mut needs = Vec::new();
+        let mut needs = Vec::with_capacity(room(modules));
         for _ in 0..modules {
             let (path, place, key) = (path(r.u32()?)?, r.u32()?, Key::take(&mut r)?);
             let pieces = [r.u32()?, r.u32()?, r.u32()?, r.u32()?];
@@ -283,6 +271,14 @@ impl Record {
                 facts,
             });
         }
+        record.deps.reserve(
+            needs.len(),
+            needs
+                .iter()
+                .map(|&n| n as usize)
+                .sum::<usize>()
+                .min(bytes.len() / 4),
+        );
         for n in needs {
             let list = r.take((n as usize).checked_mul(4)?)?.chunks_exact(4);
             let list = list.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));

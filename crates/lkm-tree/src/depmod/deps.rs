@@ -10,6 +10,12 @@ pub struct Deps {
 }
 
 impl Deps {
+    /// Makes room for so many modules, and numbers in all lists.
+    pub fn reserve(&mut self, modules: usize, numbers: usize) {
+        self.ends.reserve_exact(modules);
+        self.all.reserve_exact(numbers);
+    }
+
     /// Adds the next module's list.
     pub fn push(&mut self, list: impl IntoIterator<Item = u32>) {
         self.all.extend(list);

@@ -435,7 +435,10 @@ fn next(
         outputs: record.outputs.clone(),
         ..Record::default()
     };
-    next.text.0.reserve(record.text.0.len());
+    next.text.0.reserve(record.text.0.len() + 4096);
+    next.modules.reserve_exact(rows.len());
+    next.dirs
+        .reserve_exact(record.dirs.len() + changes.new_dirs.len());
     let dirs: Map<usize, (Key, u64)> = changes.dirs.iter().map(|&(i, k, l)| (i, (k, l))).collect();
     for (i, d) in record.dirs.iter().enumerate() {
         if !changes.gone_dirs.contains(&i) {

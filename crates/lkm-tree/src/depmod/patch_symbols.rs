@@ -119,6 +119,7 @@ impl<'p> Symbols<'p> {
             .filter_map(|a| Some((a.new?, &a.is)))
             .collect();
         let mut deps = Deps::default();
+        deps.reserve(p.kept.len(), record.deps.all().len() + 1024);
         let mut owners = Owners {
             symbols: self,
             p,

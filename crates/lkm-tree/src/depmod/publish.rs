@@ -83,22 +83,23 @@ fn sync_all(dir: &dyn OpenDir, files: &[(&'static str, Vec<u8>)]) -> Result<(), 
         let done = dir.sync_file(temporary);
         done.map_err(|e| PublishError::Write(name, e))
     };
-    let Some((last, others)) = files.split_last() else {
-        return Ok(());
-    };
-    if !dir.on_disk() {
-        return files.iter().try_for_each(sync);
+    /// More threads than this gain nothing.
+    const THREADS_MAX: usize = 4;
+    let each = |files: &[(&'static str, Vec<u8>)]| files.iter().try_for_each(sync);
+    let (mine, others) = files.split_at(files.len().div_ceil(THREADS_MAX));
+    if !dir.on_disk() || others.is_empty() {
+        return each(files);
     }
     std::thread::scope(|s| {
         let waiting: Vec<_> = others
-            .iter()
-            .map(|file| {
-                let start = std::thread::Builder::new().spawn_scoped(s, move || sync(file));
+            .chunks(mine.len())
+            .map(|files| {
+                let start = std::thread::Builder::new().spawn_scoped(s, move || each(files));
                 // Where no thread can be had, one after the other.
-                start.map_err(|_| sync(file))
+                start.map_err(|_| each(files))
             })
             .collect();
-        let done = sync(last);
+        let done = each(mine);
         waiting.into_iter().try_for_each(|w| match w {
             Ok(thread) => thread
                 .join()

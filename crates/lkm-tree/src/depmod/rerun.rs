@@ -35,7 +35,7 @@ pub struct Changes {
 
 impl Changes {
     pub fn is_empty(&self) -> bool {
-        self.dirs.is_empty() && self.modules.is_empty()
+        self.dirs.is_empty() && self.modules.is_empty() && self.gone_dirs.is_empty()
     }
 }
 
@@ -104,6 +104,13 @@ impl Known<'_> {
         // still being changed.
         let told = missing.iter().all(|i| changes.gone.contains(i));
         changes.modules.retain(|(i, _)| !changes.gone.contains(i));
+        if changes.new_dirs.is_empty() && changes.added.is_empty() && changes.gone.is_empty() {
+            // depmod's own files change the times of the directory they are in.
+            let own = |i: &usize| self.record.dirs[*i].path.len == 0;
+            if changes.modules.is_empty() && changes.dirs.iter().all(|(i, ..)| own(i)) {
+                changes.dirs.clear();
+            }
+        }
         told.then_some(changes)
     }
 

@@ -6,7 +6,7 @@
 //! or went, its priorities. The result is what [`super::IndexBuilder`] makes
 //! of the same entries, byte for byte.
 
-use super::nodes::{HEADER, Parts, Place, Result, root_of, text};
+use super::nodes::{HEADER, Parts, Place, Result, root_of, text, word};
 pub use super::nodes::{Unpatchable, lookup};
 use super::{CHILD_MAX, CHILDS, MAGIC, OFFSET, PREFIX, VALUES, VERSION_MAJOR, VERSION_MINOR};
 
@@ -302,74 +302,67 @@ impl<'a> Patcher<'a> {
         out.extend_from_slice(bytes);
         let copy = &mut out[start..];
         let moved = (start as u32).wrapping_sub(piece.at() as u32);
-        match self.renumber {
-            Some(map) => self.renumbered(piece, moved, map, copy),
-            None if moved != 0 => shift(piece, moved, copy),
-            None => Ok(()),
+        match moved != 0 || self.renumber.is_some() {
+            true => shift(piece, moved, self.renumber, copy),
+            false => Ok(()),
         }
-    }
-
-    /// Counts a piece's offsets and priorities anew.
-    fn renumbered(&self, piece: Place, moved: u32, map: &[u32], copy: &mut [u8]) -> Result<()> {
-        let mut todo = vec![piece];
-        while let Some(place) = todo.pop() {
-            let parts = Parts::read(self.old, place)?;
-            let table = parts.table_at.wrapping_sub(piece.at());
-            for child in parts.children(place.end) {
-                let (slot, child) = child?;
-                let at = (child.at() as u32).wrapping_add(moved);
-                copy[table + 4 * slot..][..4]
-                    .copy_from_slice(&(at | child.word & !OFFSET).to_be_bytes());
-                todo.push(child);
-            }
-            let mut at = parts.rest_at - piece.at();
-            for value in parts.values() {
-                let (old, value) = value?;
-                let new = map.get(old as usize).copied().filter(|&n| n != GONE);
-                copy[at..at + 4].copy_from_slice(&new.ok_or(Unpatchable)?.to_be_bytes());
-                at += 4 + value.len() + 1;
-            }
-        }
-        Ok(())
     }
 }
 
-/// Counts a piece's offsets anew, and looks at nothing else.
-fn shift(piece: Place, moved: u32, copy: &mut [u8]) -> Result<()> {
+/// Counts a piece's offsets anew, and its priorities.
+fn shift(piece: Place, moved: u32, renumber: Renumber<'_>, copy: &mut [u8]) -> Result<()> {
     let (start, end) = (piece.at() as u32, piece.end as u32);
+    // Without new priorities, nodes without children are looked at by nobody.
+    let matter = match renumber {
+        Some(_) => CHILDS | VALUES,
+        None => CHILDS,
+    };
     let mut todo = vec![piece.word];
-    // A sound piece has fewer nodes than bytes.
-    let mut left = copy.len();
+    // Of a sound piece each byte is looked at once.
+    let mut left = 2 * copy.len() + 2;
     while let Some(word) = todo.pop() {
-        if word & CHILDS == 0 {
-            continue;
-        }
-        left = left.checked_sub(1).ok_or(Unpatchable)?;
-        let mut at = (word & OFFSET).wrapping_sub(start) as usize;
+        let begin = (word & OFFSET).wrapping_sub(start) as usize;
+        let mut at = begin;
         if word & PREFIX != 0 {
             at += text(copy, at)?.len() + 1;
         }
-        let (first, last) = match copy.get(at..at + 2) {
-            Some(&[first, last]) if first <= last => (first, last),
-            _ => return Err(Unpatchable),
-        };
-        let size = 4 * (usize::from(last - first) + 1);
-        let table = copy.get_mut(at + 2..at + 2 + size).ok_or(Unpatchable)?;
-        for slot in table.chunks_exact_mut(4) {
-            let child = u32::from_be_bytes([slot[0], slot[1], slot[2], slot[3]]);
-            if child == 0 {
-                continue;
+        if word & CHILDS != 0 {
+            let (first, last) = match copy.get(at..at + 2) {
+                Some(&[first, last]) if first <= last => (first, last),
+                _ => return Err(Unpatchable),
+            };
+            let size = 4 * (usize::from(last - first) + 1);
+            let table = copy.get_mut(at + 2..at + 2 + size).ok_or(Unpatchable)?;
+            for slot in table.chunks_exact_mut(4) {
+                let child = u32::from_be_bytes([slot[0], slot[1], slot[2], slot[3]]);
+                if child == 0 {
+                    continue;
+                }
+                let at = child & OFFSET;
+                if at < start || at > end {
+                    return Err(Unpatchable);
+                }
+                let new = at.wrapping_add(moved) | child & !OFFSET;
+                slot.copy_from_slice(&new.to_be_bytes());
+                if child & matter != 0 {
+                    todo.push(child);
+                }
             }
-            let at = child & OFFSET;
-            if at < start || at > end {
-                return Err(Unpatchable);
-            }
-            let new = at.wrapping_add(moved) | child & !OFFSET;
-            slot.copy_from_slice(&new.to_be_bytes());
-            if child & CHILDS != 0 {
-                todo.push(child);
+            at += 2 + size;
+        }
+        if let Some(map) = renumber
+            && word & VALUES != 0
+        {
+            let count = self::word(copy, at)?;
+            at += 4;
+            for _ in 0..count {
+                let old = self::word(copy, at)?;
+                let new = map.get(old as usize).copied().filter(|&n| n != GONE);
+                copy[at..at + 4].copy_from_slice(&new.ok_or(Unpatchable)?.to_be_bytes());
+                at += 4 + text(copy, at + 4)?.len() + 1;
             }
         }
+        left = left.checked_sub(at - begin + 1).ok_or(Unpatchable)?;
     }
     Ok(())
 }

@@ -52,6 +52,7 @@ impl Memory {
         if r.no_incremental || r.show || r.checks.versions || !r.all {
             return memory;
         }
+        keep_freed_memory();
         let old = fs.read(&bytes!(outname, "/", FILE), FILE_MAX).ok();
         memory.on = r.incremental || old.is_some();
         if !memory.on {
@@ -92,7 +93,6 @@ impl Memory {
         outname: &[u8],
         config: &DepmodConfig,
     ) -> Option<()> {
-        keep_freed_memory();
         let root = fs.open_dir(dirname).ok()?;
         let out = fs.open_dir(outname).ok()?;
         let same = |dir: &dyn OpenDir, name: &str, key: &Key| {
