@@ -15,6 +15,8 @@
 //! The wall time of depmod, which uses all processors, means something only
 //! when they are free: on a busy machine put `chrt -r 5` in front.
 
+#[path = "incremental/mod.rs"]
+mod incremental;
 #[path = "../../../benches/measure.rs"]
 mod measure;
 
@@ -117,65 +119,6 @@ impl Pair {
     }
 }
 
-/// An incremental depmod after ten modules have changed, against a full one.
-fn incremental(depmod: &Path, root: &str, modules: &Path, version: &str) -> std::io::Result<()> {
-    let near = tempfile::tempdir()?;
-    let base = near.path().join("lib/modules").join(version);
-    std::fs::create_dir_all(&base)?;
-    let mut all = Vec::new();
-    copy_tree(&modules.join(version), &base, &mut all)?;
-    all.sort();
-    let ten: Vec<PathBuf> = all
-        .iter()
-        .step_by((all.len() / 10).max(1))
-        .take(10)
-        .cloned()
-        .collect();
-    let contents: Vec<Vec<u8>> = ten.iter().map(std::fs::read).collect::<Result<_, _>>()?;
-    let base = near.path().to_string_lossy().into_owned();
-    let full = ["-b", &base, "--no-incremental", version];
-    let again = ["-b", &base, "--incremental", version];
-    // As a package manager does it: a new file under the old name.
-    let replace = |turn: usize| -> std::io::Result<()> {
-        for (i, path) in ten.iter().enumerate() {
-            let new = path.with_extension("new");
-            std::fs::write(&new, &contents[(i + turn) % contents.len()])?;
-            std::fs::rename(&new, path)?;
-        }
-        Ok(())
-    };
-    for (what, says_other) in [("rebuilt", false), ("that say other things", true)] {
-        let (mut long, mut short) = ((Vec::new(), 0.0), (Vec::new(), 0.0));
-        for round in 0..5 {
-            let measured = |args: &[&str], sum: &mut (Vec<f64>, f64)| {
-                let before = child_seconds();
-                let wall = run(depmod, args);
-                sum.1 += child_seconds() - before;
-                sum.0.extend(wall);
-            };
-            measured(&full, &mut long);
-            replace(0)?;
-            // What was written a moment ago is not remembered.
-            std::thread::sleep(std::time::Duration::from_millis(2100));
-            for _ in 0..2 {
-                run(depmod, &again);
-            }
-            for turn in 1..=4 {
-                replace(if says_other { round + turn } else { 0 })?;
-                measured(&again, &mut short);
-            }
-        }
-        let cpu = (short.1 / short.0.len() as f64) / (long.1 / long.0.len() as f64);
-        let (long, short) = (median(long.0), median(short.0));
-        println!(
-            "{:<40} {long:9.2} {short:9.2} ms  wall {:.3}  cpu {cpu:.3}  (full, incremental)",
-            format!("depmod {root}: 10 modules {what}"),
-            short / long
-        );
-    }
-    Ok(())
-}
-
 /// Links, or copies, the files of a module directory.
 fn copy_tree(from: &Path, to: &Path, modules: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for e in std::fs::read_dir(from)?.flatten() {
@@ -259,7 +202,7 @@ fn main() -> std::io::Result<()> {
         }
         let base = base.to_string_lossy().into_owned();
         pair("depmod").measure(&format!("depmod {root}"), 5, 1, &["-b", &base, &version]);
-        incremental(&ours.join("depmod"), &root, &modules, &version)?;
+        incremental::measure(&ours.join("depmod"), &root, &modules, &version)?;
         let dep = std::fs::read_to_string(modules.join(&version).join("modules.dep"));
         let Ok(dep) = dep else { continue };
         let name = |line: &str| {

@@ -494,13 +494,13 @@ fn next(
 }
 
 /// A key, with a module's number and the value.
-pub type Entry<'v> = (Vec<u8>, u32, &'v [u8]);
+pub type Entry<V> = (Vec<u8>, u32, V);
 
 /// Entries to be removed or added.
-pub fn edits<'e>(all: &'e [Entry<'_>]) -> Vec<Edit<'e>> {
-    let edit = |(key, priority, value): &'e Entry<'_>| Edit {
+pub fn edits<'e, V: AsRef<[u8]>>(all: &'e [Entry<V>]) -> Vec<Edit<'e>> {
+    let edit = |(key, priority, value): &'e Entry<V>| Edit {
         key,
-        value,
+        value: value.as_ref(),
         priority: *priority,
     };
     all.iter().map(edit).collect()

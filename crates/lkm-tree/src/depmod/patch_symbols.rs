@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::imports::plain;
 use super::order::{Map, Set, bucket};
 use super::output::{SYMBOL_KEY, SYMBOL_LINE, SYMBOLS_HEADER, dep_line, symbol_line};
-use super::patch::{Patch, Sink, edits};
+use super::patch::{Entry, Patch, Sink, edits};
 use super::resolve::SYMBOL_BUCKETS;
 use crate::bytes;
 use crate::index::patch::{GONE, lookup, patch};
@@ -258,47 +258,11 @@ fn first_line(lines: &[u8], wanted: (u32, &[u8])) -> Option<usize> {
 
 /// modules.dep and modules.dep.bin, if they change.
 fn dep_files(p: &Patch<'_>, deps: &Deps, sink: Sink<'_>) -> Option<()> {
-    let record = p.known.record;
     let same_modules = p.altered.iter().all(|a| a.old.is_some() && a.new.is_some());
-    if same_modules && *deps == record.deps {
+    if same_modules && *deps == p.known.record.deps {
         return Some(());
     }
-    // Loops are for the long way to tell.
-    let ranks = deps.ranks().ok()?;
-    let closures = deps.closures(&ranks);
-    let old = p.old_file("modules.dep")?;
-    let mut text = Vec::with_capacity(old.len() + 4096);
-    let mut ends = Vec::with_capacity(deps.len());
-    for number in 0..deps.len() {
-        dep_line(&closures, number, |m| p.next.path(m), &mut text);
-        ends.push(text.len());
-        text.push(b'\n');
-    }
-    let new_line = |number: u32| {
-        let number = number as usize;
-        let start = number.checked_sub(1).map_or(0, |before| ends[before] + 1);
-        &text[start..ends[number]]
-    };
-    let mut removed = Vec::new();
-    let mut added = Vec::new();
-    let mut at = 0;
-    for (old_number, &number) in (0..).zip(&p.renumber) {
-        let rest = old.get(at..)?;
-        let new = (number != GONE).then(|| new_line(number));
-        if let Some(new) = new
-            && rest
-                .strip_prefix(new)
-                .is_some_and(|r| r.first() == Some(&b'\n'))
-        {
-            at += new.len() + 1;
-            continue;
-        }
-        let len = rest.iter().position(|&c| c == b'\n')?;
-        let name = path_to_modname(record.path(old_number as usize))?;
-        removed.push((name.clone(), old_number, &rest[..len]));
-        added.extend(new.map(|new| (name, number, new)));
-        at += len + 1;
-    }
+    let lines = Lines::write(p, deps, sink)?;
     let index = p.old_file("modules.dep.bin")?;
     let mut came: Set<&[u8]> = Set::default();
     for a in p.altered.iter().filter(|a| a.old.is_none()) {
@@ -310,9 +274,62 @@ fn dep_files(p: &Patch<'_>, deps: &Deps, sink: Sink<'_>) -> Option<()> {
         if taken || !came.insert(&a.name) {
             return None;
         }
-        added.push((a.name.clone(), a.new?, new_line(a.new?)));
     }
-    let content = patch(&index, &edits(&removed), &edits(&added), p.renumbering());
-    sink("modules.dep.bin", &content.ok()?)?;
-    sink("modules.dep", &text)
+    let content = patch(
+        &index,
+        &edits(&lines.removed),
+        &edits(&lines.added),
+        p.renumbering(),
+    );
+    sink("modules.dep.bin", &content.ok()?)
+}
+
+/// Lines of modules.dep that are no longer there, and new ones, with the
+/// modules' names and numbers.
+struct Lines {
+    removed: Vec<Entry<Vec<u8>>>,
+    added: Vec<Entry<Vec<u8>>>,
+}
+
+impl Lines {
+    /// Writes modules.dep, and compares it with that of the last run.
+    fn write(p: &Patch<'_>, deps: &Deps, sink: Sink<'_>) -> Option<Lines> {
+        let record = p.known.record;
+        // Loops are for the long way to tell.
+        let ranks = deps.ranks().ok()?;
+        let closures = deps.closures(&ranks);
+        let old = p.old_file("modules.dep")?;
+        let mut text = Vec::with_capacity(old.len() + 4096);
+        let mut ends = Vec::with_capacity(deps.len());
+        for number in 0..deps.len() {
+            dep_line(&closures, number, |m| p.next.path(m), &mut text);
+            ends.push(text.len());
+            text.push(b'\n');
+        }
+        sink("modules.dep", &text)?;
+        let new_line = |number: u32| {
+            let number = number as usize;
+            let start = number.checked_sub(1).map_or(0, |before| ends[before] + 1);
+            &text[start..ends[number]]
+        };
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        let mut rest = &old[..];
+        for (old_number, &number) in (0..).zip(&p.renumber) {
+            let new = (number != GONE).then(|| new_line(number));
+            let same = new.and_then(|new| rest.strip_prefix(new)?.strip_prefix(b"\n"));
+            if let Some(behind) = same {
+                rest = behind;
+                continue;
+            }
+            let len = rest.iter().position(|&c| c == b'\n')?;
+            let name = path_to_modname(record.path(old_number as usize))?;
+            added.extend(new.map(|new| (name.clone(), number, new.to_vec())));
+            removed.push((name, old_number, rest[..len].to_vec()));
+            rest = &rest[len + 1..];
+        }
+        for a in p.altered.iter().filter(|a| a.old.is_none()) {
+            added.push((a.name.clone(), a.new?, new_line(a.new?).to_vec()));
+        }
+        Some(Lines { removed, added })
+    }
 }

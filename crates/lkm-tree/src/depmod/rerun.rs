@@ -2,7 +2,7 @@
 //! there are files: one for each directory and module. Only directories whose
 //! times are others are read again.
 
-use super::cache::{Key, KnownModule, Record};
+use super::cache::{Key, Record};
 use super::order::{Map, Set};
 use super::scan::{Contents, Listing, contents};
 use crate::bytes;
@@ -51,9 +51,6 @@ pub struct Known<'a> {
     pub now_ns: i128,
 }
 
-/// Fewer modules than this are not worth a thread.
-const ALONE: usize = 512;
-
 impl Known<'_> {
     fn stat(&self, path: &[u8]) -> Option<Stat> {
         let st = match path {
@@ -75,25 +72,16 @@ impl Known<'_> {
 
     /// What has changed; none when that cannot be told for sure.
     pub fn changes(&self) -> Option<Changes> {
-        let modules = &self.record.modules[..];
-        let (mine, other) = modules.split_at(match modules.len() {
-            n if n < ALONE => n,
-            n => n / 2,
-        });
-        let seen = std::thread::scope(|s| {
-            let helper = (!other.is_empty()).then(|| s.spawn(|| self.modules(other, mine.len())));
-            let mut all = self.modules(mine, 0);
-            if let Some(h) = helper {
-                all.extend(h.join().ok()?);
-            }
-            Some(all)
-        })?;
         let mut changes = Changes::default();
         let mut missing = Vec::new();
-        for (i, key) in seen {
-            match key {
-                Some(key) => changes.modules.push((i, key)),
-                None => missing.push(i),
+        // One after the other: with two threads, both wait for the same memory.
+        for (i, m) in self.record.modules.iter().enumerate() {
+            match self.stat(self.record.text.get(m.path)) {
+                Some(st) if m.key.is(&st) => {}
+                Some(st) if st.kind == Kind::File => {
+                    changes.modules.push((i, Key::settled(&st, self.now_ns)));
+                }
+                _ => missing.push(i),
             }
         }
         let other = self.dirs(&mut changes)?;
@@ -112,21 +100,6 @@ impl Known<'_> {
             }
         }
         told.then_some(changes)
-    }
-
-    /// Modules whose file is another, with its key, or no file.
-    fn modules(&self, modules: &[KnownModule], first: usize) -> Vec<(usize, Option<Key>)> {
-        let mut changed = Vec::new();
-        for (i, m) in modules.iter().enumerate() {
-            match self.stat(self.record.text.get(m.path)) {
-                Some(st) if m.key.is(&st) => {}
-                Some(st) if st.kind == Kind::File => {
-                    changed.push((first + i, Some(Key::settled(&st, self.now_ns))));
-                }
-                _ => changed.push((first + i, None)),
-            }
-        }
-        changed
     }
 
     /// Notes directories whose times are others; those in which something else
