@@ -44,7 +44,7 @@ impl DepmodConfig {
     /// Reads the configuration that applies to a kernel version.
     pub fn load(fs: &dyn Files, paths: &[&[u8]], version: &[u8]) -> DepmodConfig {
         let mut config = DepmodConfig::default();
-        let mut list = FileList::default();
+        let mut list = FileList::of_depmod();
         for path in paths {
             list.add_path(fs, path, &mut config.complaints);
         }

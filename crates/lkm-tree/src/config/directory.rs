@@ -20,9 +20,19 @@ pub struct FileList {
     /// Device and inode of the directories read: on merged-/usr systems two
     /// of the default paths are one directory.
     seen: Vec<(u64, u64)>,
+    /// depmod says otherwise than the others that it cannot open a directory.
+    of_depmod: bool,
 }
 
 impl FileList {
+    /// A list for depmod.
+    pub fn of_depmod() -> FileList {
+        FileList {
+            of_depmod: true,
+            ..FileList::default()
+        }
+    }
+
     /// Adds a file unless one of that name is there.
     pub fn add(&mut self, path: &[u8], name: &[u8]) {
         if let Err(at) = self.files.binary_search_by(|f| f.name[..].cmp(name)) {
@@ -60,8 +70,12 @@ impl FileList {
         let (dir, entries) = match fs.open_dir(path).and_then(|d| Ok((d.entries()?, d))) {
             Ok((entries, dir)) => (dir, entries),
             Err(e) => {
+                let text = match self.of_depmod {
+                    true => bytes!("files list ", path, ": ", e.text()),
+                    false => bytes!("opendir(", path, "): ", e.text()),
+                };
                 complaints.push(Complaint {
-                    text: bytes!("opendir(", path, "): ", e.text()),
+                    text,
                     minor: false,
                     from: "conf_files_list",
                 });

@@ -112,6 +112,8 @@ pub struct Scan<'a> {
     by_name: Map<Vec<u8>, usize>,
     /// What could not be searched.
     pub errors: Vec<Vec<u8>>,
+    /// A directory could not be read: its modules are in no index.
+    pub incomplete: bool,
     /// The directories, when they are to be remembered.
     pub searched: Option<Vec<Searched>>,
     /// Several modules had one name.
@@ -127,6 +129,7 @@ impl<'a> Scan<'a> {
             found: Vec::new(),
             by_name: Map::default(),
             errors: Vec::new(),
+            incomplete: false,
             searched: None,
             ambiguous: false,
         }
@@ -393,6 +396,7 @@ impl Walk<'_, '_> {
                         Err(err) => {
                             let text = bytes!("could not open directory ", path, ": ", err.text());
                             self.scan.errors.push(text);
+                            self.scan.incomplete = true;
                         }
                     }
                     if link.is_some() {

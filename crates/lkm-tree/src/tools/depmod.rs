@@ -100,8 +100,8 @@ pub static DEPMOD: Applet = Applet {
             ),
             (
                 "",
-                "A module that is damaged is named and left out, the others are indexed, and the \
-                 exit status is 1.",
+                "A module that is damaged, or a module or directory that cannot be read, is named and \
+                 left out, the others are indexed, and the exit status is 1.",
             ),
             (
                 "Incremental runs",
@@ -285,6 +285,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
     scan.searched = memory.on.then(Vec::new);
     find(&mut scan, r.all, files, &mut log)?;
     clean &= scan.errors.is_empty() && !scan.ambiguous;
+    failed |= scan.incomplete;
     let (mut found, searched) = (scan.found, scan.searched.unwrap_or_default());
     if found.len() >= MODULES_MAX {
         log.say(
