@@ -12,6 +12,8 @@
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent
+//#Numbers: ROOM 2 -> ROOM 3, 32 -> 40, 8 -> 12, 7 -> 11
+//#Fixed: 16 the bytes that a read gives: scripts show them all
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/io.h>

@@ -155,8 +155,10 @@ pub fn all(lkm: &Path) -> Result<[Tally; 2], Error> {
             .map(|l| renaming.line(l))
             .collect();
         let answered = lab.answers(&other, &(lines.join("\n") + "\n"))?;
-        let one: Vec<String> = changed.iter().map(|l| steady(l)).collect();
-        let two: Vec<String> = answered.iter().map(|l| steady(&renaming.undo(l))).collect();
+        let neutral = |lines: &[String]| -> Vec<String> {
+            lines.iter().map(|l| steady(&renaming.neutral(l))).collect()
+        };
+        let (one, two) = (neutral(&changed), neutral(&answered));
         named.add(&script.name, &Vec::from_iter(difference(&one, &two)));
     }
     Ok([counted, named])

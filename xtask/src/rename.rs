@@ -298,7 +298,9 @@ impl Renaming {
             let call = matches!(first, "delete_module" | "finit_module");
             let option = call && word.starts_with("flags=") || word.starts_with("--");
             // The kernel's own files.
-            let path = word.starts_with("/sys/") || word.starts_with("/proc/");
+            let path = ["/sys/", "/proc/", "/dev/null"]
+                .iter()
+                .any(|p| word.starts_with(p));
             if keep || option || path {
                 out.push(word.to_owned());
                 continue;
@@ -325,17 +327,18 @@ impl Renaming {
         }
     }
 
-    /// A text in which the new names are the old ones again.
-    pub fn undo(&self, text: &str) -> String {
-        let back = |piece: &str| {
-            let old = other(piece);
-            if self.words.contains(&old) {
-                old
+    /// A text in which each changed word, old or new, is one and the same of the two: what differs then between the
+    /// answers on originals and on copies differs in more than names. (Some words are the new name of another one.)
+    pub fn neutral(&self, text: &str) -> String {
+        let one = |piece: &str| {
+            let new = other(piece);
+            if self.words.contains(piece) || self.words.contains(&new) {
+                new.min(piece.to_owned())
             } else {
                 piece.to_owned()
             }
         };
-        pieces(text).into_iter().map(back).collect()
+        pieces(text).into_iter().map(one).collect()
     }
 
     /// Makes the words of a file's name known.
@@ -385,7 +388,12 @@ mod tests {
             String::from_utf8_lossy(&text),
             "\x016izf: %d%% bs 0x%-8lu, %px %pS %s!"
         );
-        assert_eq!(renaming.undo("izf bs fine"), "vms of fine");
+        let copy = renaming.neutral("izf bs fine");
+        assert_eq!(copy, renaming.neutral("vms of fine"));
+        assert_ne!(copy, renaming.neutral("vms of mine"));
+        // A word of the kernel's that is another one's new name.
+        renaming.change("be");
+        assert_eq!(renaming.neutral("or"), renaming.neutral("be"));
     }
 
     #[test]

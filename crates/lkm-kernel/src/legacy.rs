@@ -6,6 +6,7 @@ use crate::profile::Profile;
 pub(crate) fn exported(profile: &Profile, name: &str) -> bool {
     match name {
         "kernel_thread" | "daemonize" => profile.kernel_thread_exported,
+        "sys_close" => profile.sys_close_exported,
         "kallsyms_lookup_name" | "find_module" => profile.kallsyms_exported,
         _ => true,
     }

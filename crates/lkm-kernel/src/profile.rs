@@ -58,6 +58,8 @@ pub struct Profile {
     pub kthread_on_stack: bool,
     /// kernel_thread and daemonize are exported.
     pub kernel_thread_exported: bool,
+    /// Modules may call sys_close (until 4.16).
+    pub sys_close_exported: bool,
     /// kallsyms_lookup_name and find_module are exported (GPL).
     pub kallsyms_exported: bool,
     /// netlink_create succeeds without a registered protocol (2.6.32).
@@ -93,6 +95,7 @@ const V6_1: Profile = Profile {
     request_refuses: false,
     empty_modprobe: -2,
     kthread_on_stack: false,
+    sys_close_exported: false,
     kernel_thread_exported: false,
     kallsyms_exported: false,
     netlink_without_protocol: false,
@@ -125,6 +128,7 @@ const V4_4: Profile = Profile {
     request_refuses: true,
     empty_modprobe: 0,
     kthread_on_stack: true,
+    sys_close_exported: true,
     kallsyms_exported: true,
     old_oops: true,
     ..V6_1

@@ -15,6 +15,8 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("__fdget", fdget),
     behaves("__fdget_pos", fdget),
     behaves("fput", fput),
+    behaves("close_fd", close_fd).sleeps(),
+    behaves("sys_close", close_fd).sleeps(),
     behaves("get_unused_fd_flags", get_unused_fd_flags),
     behaves("put_unused_fd", put_unused_fd),
     behaves("fd_install", fd_install),
@@ -74,6 +76,11 @@ fn fdget(cx: &mut Cx, c: &Call) -> R {
 fn fput(cx: &mut Cx, c: &Call) -> R {
     files::put(cx, c.a[0])?;
     Ok(0)
+}
+
+fn close_fd(cx: &mut Cx, c: &Call) -> R {
+    let tid = sched::current_tid(cx);
+    Ok(files::close(cx, tid, c.a[0] as u32)? as u64)
 }
 
 fn get_unused_fd_flags(cx: &mut Cx, _: &Call) -> R {

@@ -26,6 +26,8 @@ pub(crate) const ROWS: &[Row] = &[
         .sleeps_gfp(2),
     behaves("sk_free", sk_free),
     behaves("sock_init_data", sock_init_data),
+    behaves("sock_create_kern", sock_create_kern).sleeps(),
+    behaves("sock_release", sock_release).sleeps(),
 ];
 
 /// AF_MAX.
@@ -126,32 +128,49 @@ static SOCKET: KernelOps = KernelOps {
     release: Some(release),
 };
 
-/// socket(2) of the running process: a descriptor, or a negative errno.
-pub fn socket(cx: &mut Cx, tid: Tid, family: u32, kind: u32, protocol: u32) -> R<i64> {
+/// A socket that its family has created, for whom its operations' and its protocol's modules are to be pinned.
+struct Created {
+    sock: u64,
+    /// The family, and the module that is held while it creates.
+    family: (u64, u64),
+    ops: u64,
+    /// Owners of the operations and of the protocol.
+    owners: [u64; 2],
+}
+
+/// __sock_create: the family makes the socket; a negative errno if it does not.
+fn create(
+    cx: &mut Cx,
+    family: u32,
+    kind: u32,
+    protocol: u32,
+    kernel: bool,
+) -> R<Result<Created, i64>> {
     if family >= AF_MAX {
-        return Ok(i64::from(-EAFNOSUPPORT));
+        return Ok(Err(i64::from(-EAFNOSUPPORT)));
     }
     if !cx.net.families.families.contains_key(&family) {
         kmod::request(cx, &format!("net-pf-{family}"), true)?;
     }
     let Some(&ops) = cx.net.families.families.get(&family) else {
-        return Ok(i64::from(-EAFNOSUPPORT));
+        return Ok(Err(i64::from(-EAFNOSUPPORT)));
     };
     let off = cx.off;
     let owner = cx.r64(ops + off.family_owner)?;
     let holder = files::holder(cx);
     if !refs::try_get(cx, owner, "socket family", ops, &holder)? {
-        return Ok(i64::from(-EAFNOSUPPORT));
+        return Ok(Err(i64::from(-EAFNOSUPPORT)));
     }
     let sock = mm::kalloc(cx, off.socket_size)?;
     cx.w16(sock + off.socket_type, kind as u16)?;
     let create = cx.r64(ops + off.family_create)?;
     let net = super::variable(cx, "init_net")?.unwrap_or(0);
-    let answer = cx.call_guest(create, &[net, sock, u64::from(protocol), 0]) as i32;
+    let args = [net, sock, u64::from(protocol), u64::from(kernel)];
+    let answer = cx.call_guest(create, &args) as i32;
     if answer < 0 {
         refs::put_key(cx, owner, "socket family", ops)?;
         mm::kfree(cx, sock);
-        return Ok(i64::from(answer));
+        return Ok(Err(i64::from(answer)));
     }
     let proto_ops = cx.r64(sock + off.socket_ops)?;
     let socket_owner = if proto_ops == 0 {
@@ -159,19 +178,41 @@ pub fn socket(cx: &mut Cx, tid: Tid, family: u32, kind: u32, protocol: u32) -> R
     } else {
         cx.r64(proto_ops + off.proto_ops_owner)?
     };
-    let what = format!("protocol: family {family}");
-    let file = socket_file(cx, &what, &SOCKET, u64::from(family))?;
-    // The operations may belong to another module than the family.
-    let pinned = refs::try_get(cx, socket_owner, "socket", file, &holder)?;
-    refs::put_key(cx, owner, "socket family", ops)?;
-    let sk = cx.r64(sock + off.socket_sk)?;
-    let prot = match sk {
+    let prot = match cx.r64(sock + off.socket_sk)? {
         0 => 0,
         sk => cx.net.families.socks.get(&sk).copied().unwrap_or(0),
     };
-    crate::module::owner::check(cx, &what, proto_ops, &[], &[socket_owner, prot], "socket")?;
-    let kept = if pinned { socket_owner } else { 0 };
-    cx.net.families.open.insert(file, (sock, kept));
+    Ok(Ok(Created {
+        sock,
+        family: (ops, owner),
+        ops: proto_ops,
+        owners: [socket_owner, prot],
+    }))
+}
+
+/// Pins the module of the socket's operations, which may be another than the family's, under `key`, the file or the
+/// kernel's socket; the family's own is let go.
+fn keep(cx: &mut Cx, made: &Created, key: u64) -> R<()> {
+    let holder = files::holder(cx);
+    let [owner, _] = made.owners;
+    let pinned = refs::try_get(cx, owner, "socket", key, &holder)?;
+    let (ops, family) = made.family;
+    refs::put_key(cx, family, "socket family", ops)?;
+    let kept = if pinned { owner } else { 0 };
+    cx.net.families.open.insert(key, (made.sock, kept));
+    Ok(())
+}
+
+/// socket(2) of the running process: a descriptor, or a negative errno.
+pub fn socket(cx: &mut Cx, tid: Tid, family: u32, kind: u32, protocol: u32) -> R<i64> {
+    let made = match create(cx, family, kind, protocol, false)? {
+        Ok(made) => made,
+        Err(errno) => return Ok(errno),
+    };
+    let what = format!("protocol: family {family}");
+    let file = socket_file(cx, &what, &SOCKET, u64::from(family))?;
+    keep(cx, &made, file)?;
+    crate::module::owner::check(cx, &what, made.ops, &[], &made.owners, "socket")?;
     let fd = files::install(cx, tid, file);
     files::end_of_call(cx)?;
     Ok(i64::from(fd))
@@ -191,4 +232,35 @@ fn release(cx: &mut Cx, file: u64) -> R<()> {
     }
     mm::kfree(cx, sock);
     refs::put_key(cx, owner, "socket", file)
+}
+
+/// `sock_create_kern(net, family, type, protocol, res)`: a socket without a file, of a family that a module registered.
+/// The kernel's own families are not modelled: for them the call is answered by its prototype.
+fn sock_create_kern(cx: &mut Cx, c: &Call) -> R {
+    let [_, family, kind, protocol, res, ..] = c.a;
+    let family = family as u32;
+    let registered = cx.net.families.families.contains_key(&family);
+    if !registered && family < AF_MAX {
+        let proto = crate::symbols::Proto {
+            ret: crate::symbols::Ret::Int,
+            size: 0,
+        };
+        return crate::stub::answer(cx, c, "sock_create_kern", proto);
+    }
+    Ok(
+        match create(cx, family, kind as u32, protocol as u32, true)? {
+            Ok(made) => {
+                keep(cx, &made, made.sock)?;
+                cx.w64(res, made.sock)?;
+                0
+            }
+            Err(errno) => errno as u64,
+        },
+    )
+}
+
+/// `sock_release(sock)`: of a socket that has no file.
+fn sock_release(cx: &mut Cx, c: &Call) -> R {
+    release(cx, c.a[0])?;
+    Ok(0)
 }

@@ -48,6 +48,27 @@ pub(crate) fn parse(first: &str, rest: &[String]) -> Option<Result<Doing, String
         })
     };
     Some(match (first, words.as_slice()) {
+        ("proc", [process, "write", target, text]) => {
+            let act = if target.starts_with('/') {
+                Act::WriteFile {
+                    path: (*target).to_owned(),
+                    text: (*text).to_owned(),
+                }
+            } else {
+                Act::Write((*text).to_owned())
+            };
+            doing(target, act).map(|d| Doing {
+                process: Some((*process).to_owned()),
+                ..d
+            })
+        }
+        ("proc", [process, "cat", path]) => {
+            let path = (*path).to_owned();
+            doing(process, Act::ReadFile { path }).map(|d| Doing {
+                process: Some((*process).to_owned()),
+                ..d
+            })
+        }
         ("proc", [process, command, ..]) => match parse(command, &rest[2..]) {
             Some(Ok(inner)) => Ok(Doing {
                 process: Some((*process).to_owned()),

@@ -9,6 +9,8 @@ use lkm_kernel::net::{family, netlink};
 use lkm_kernel::sched;
 use lkm_trace::TaskEnd;
 
+/// O_WRONLY.
+const WRITE_ONLY: u32 = 1;
 /// AF_NETLINK.
 pub(super) const NETLINK: u32 = 16;
 
@@ -31,6 +33,15 @@ pub(crate) enum Act {
     Recv,
     Read(u64),
     Write(String),
+    /// A file opened, written with one write(2), and closed.
+    WriteFile {
+        path: String,
+        text: String,
+    },
+    /// A file opened, read to its end, and closed.
+    ReadFile {
+        path: String,
+    },
     Ioctl {
         cmd: u64,
         arg: u64,
@@ -97,6 +108,19 @@ fn poll_names(events: u32) -> String {
     }
 }
 
+/// What a descriptor has, up to a megabyte, and 0 or the errno that ended it.
+fn read_all(cx: &mut Cx, fd: u32) -> R<(Vec<u8>, i64)> {
+    let mut all = Vec::new();
+    while all.len() < 1 << 20 {
+        match ops::read(cx, fd, 4096)? {
+            Ok(bytes) if bytes.is_empty() => break,
+            Ok(bytes) => all.extend(bytes),
+            Err(errno) => return Ok((all, errno)),
+        }
+    }
+    Ok((all, 0))
+}
+
 /// The running process ends by a signal that its own access brought; 0 is none.
 fn died(cx: &mut Cx, signal: u32) {
     if signal != 0 {
@@ -114,7 +138,10 @@ impl Act {
 
     /// Whether the act makes its descriptor rather than using it.
     pub(crate) fn makes(&self) -> bool {
-        matches!(self, Act::Open { .. } | Act::Socket { .. })
+        matches!(
+            self,
+            Act::Open { .. } | Act::Socket { .. } | Act::WriteFile { .. } | Act::ReadFile { .. }
+        )
     }
 
     /// Does it in the running process; what it answers, its output in `out`.
@@ -157,6 +184,24 @@ impl Act {
                 Err(errno) => errno,
             }),
             Act::Write(text) => ops::write(cx, fd, text.as_bytes()),
+            Act::WriteFile { path, text } => match open::open_path(cx, tid, path, WRITE_ONLY)? {
+                Ok(fd) => {
+                    let written = ops::write(cx, fd, text.as_bytes())?;
+                    files::close(cx, tid, fd)?;
+                    Ok(written)
+                }
+                Err(errno) => Ok(errno),
+            },
+            Act::ReadFile { path } => match open::open_path(cx, tid, path, 0)? {
+                Ok(fd) => {
+                    let (bytes, answer) = read_all(cx, fd)?;
+                    files::close(cx, tid, fd)?;
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    out.extend(text.lines().map(str::to_owned));
+                    Ok(answer)
+                }
+                Err(errno) => Ok(errno),
+            },
             Act::Ioctl { cmd, arg, .. } => ops::ioctl(cx, fd, *cmd, *arg),
             Act::Mmap(wish) => mmap::mmap(cx, tid, fd, wish),
             Act::Peek { offset, len } => {
