@@ -1,11 +1,13 @@
 //! How fast the tools are, measured against the installed kmod in one run:
 //! `cargo bench --profile dist -p lkm-kmod [-- ROOT...]`.
 //!
-//! Each ROOT holds a tree `lib/modules/VERSION` (default: `/`); give it trees
-//! with compressed modules to measure those. Rounds of both programs take
-//! turns, so that other load on the machine hits both; wall ratios are of
-//! medians and of the shortest runs, CPU ratios of sums, ours to kmod's, and
-//! below 1 ours is faster.
+//! Each ROOT (default: `/`; else from the workspace's directory) holds a tree
+//! `lib/modules/VERSION`; give it trees with compressed modules to measure
+//! those. Rounds of both programs take turns, so that other load on the machine hits both; wall ratios are of
+//! medians, CPU ratios of sums, ours to kmod's, and below 1 ours is faster.
+//! Short commands run in rows of one program, where each finds the processor's
+//! caches as the one before it left them; how much of such a run is the start
+//! of any process, `/bin/true` shows.
 //!
 //! Ours is measured as it is when it is installed: a copy of what the linker
 //! made, for the linker leaves its output in the page cache in single pages,
@@ -21,23 +23,30 @@ mod incremental;
 mod measure;
 
 use measure::{child_seconds, median};
-use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const OURS: &str = env!("CARGO_BIN_EXE_lkm-kmod");
 
-/// A command in the environment that an installed program has.
-fn command(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.env_remove("LD_LIBRARY_PATH");
-    command
+/// Starts this program again without the library path that cargo sets, where
+/// it is set. To leave it out at each command would make each take longer.
+fn without_library_path() -> std::io::Result<()> {
+    const PATH: &str = "LD_LIBRARY_PATH";
+    if std::env::var_os(PATH).is_none() {
+        return Ok(());
+    }
+    let mut again = Command::new(std::env::current_exe()?);
+    Err(again
+        .args(std::env::args_os().skip(1))
+        .env_remove(PATH)
+        .exec())
 }
 
 /// Peak memory in KiB, where GNU time is there to tell.
 fn memory(program: &Path, args: &[&str]) -> Option<f64> {
-    let out = command("/usr/bin/time")
+    let out = Command::new("/usr/bin/time")
         .args(["-f", "%M"])
         .arg(program)
         .args(args)
@@ -60,7 +69,7 @@ struct Pair {
 /// Runs quietly; how long it took in milliseconds, or none when it failed.
 fn run(program: &Path, args: &[&str]) -> Option<f64> {
     let start = Instant::now();
-    let status = command(program)
+    let status = Command::new(program)
         .args(args)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -102,11 +111,9 @@ impl Pair {
         let [(theirs, their_cpu), (ours, our_cpu)] = &done[..] else {
             return;
         };
-        let least = |all: &[f64]| all.iter().copied().fold(f64::INFINITY, f64::min);
-        let least = least(ours) / least(theirs);
         let (theirs, ours) = (median(theirs.clone()), median(ours.clone()));
         print!(
-            "{what:<40} {theirs:9.2} {ours:9.2} ms  wall {:.2}, least {least:.2}",
+            "{what:<40} {theirs:9.2} {ours:9.2} ms  wall {:.2}",
             ours / theirs
         );
         if *their_cpu > 0.2 {
@@ -148,6 +155,7 @@ fn tools(dir: &Path, program: &Path) -> std::io::Result<()> {
 }
 
 fn main() -> std::io::Result<()> {
+    without_library_path()?;
     let Some(kmod) = ["/usr/bin/kmod", "/bin/kmod"]
         .iter()
         .map(Path::new)
@@ -162,6 +170,11 @@ fn main() -> std::io::Result<()> {
         .collect();
     if roots.is_empty() {
         roots.push("/".into());
+    }
+    // Cargo runs this in the package's directory, and is called in the workspace's.
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for root in &mut roots {
+        *root = workspace.join(&*root).to_string_lossy().into_owned();
     }
     let temp = tempfile::tempdir()?;
     let (theirs, ours) = (temp.path().join("kmod"), temp.path().join("lkm"));
@@ -222,12 +235,13 @@ fn main() -> std::io::Result<()> {
         let mut shown: Vec<&String> = gpu.into_iter().chain([&widest]).collect();
         shown.dedup();
         for name in shown {
-            pair("modprobe").measure(
-                &format!("modprobe -D {name}"),
-                12,
-                40,
-                &[&root_args[..], &["-D", name]].concat(),
-            );
+            let args = [&root_args[..], &["-D", name]].concat();
+            pair("modprobe").measure(&format!("modprobe -D {name}"), 12, 40, &args);
+            let nothing = Pair {
+                ours: "/bin/true".into(),
+                ..pair("modprobe")
+            };
+            nothing.measure("    /bin/true instead of ours", 12, 40, &args);
         }
         pair("modprobe").measure(
             "modprobe -R pci:...",
