@@ -1,7 +1,8 @@
 //! `cargo xtask compare [SCRIPT...]`: lab scripts on a real kernel in a VM and in the lab, step by
 //! step.
 //!
-//! * without options: runs each script in a VM of its own and in the lab, and compares.
+//! * without options: runs each script in a VM of its own and in the lab, and compares. Scripts that say that they
+//!   take `long` do so when they are named, or with `--long`.
 //! * `--recorded`: compares the lab with the records in `modules/scripts/*.steps`, without a VM.
 //! * `--record`: runs the VM only and writes those records anew.
 
@@ -9,10 +10,11 @@ use crate::corrupt;
 use crate::kbuild;
 use crate::kernel::{Kernel, target_directory};
 use crate::paths;
-use crate::record::{self, Step};
+use crate::record::{self, Record};
 use crate::rehearse::bounded;
 use crate::selftests;
 use crate::tally::{self, Tally};
+use crate::uncertain::Rules;
 use crate::vm::{self, Source, VmSpec};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,6 +93,12 @@ impl Stage {
     pub fn in_vm(&self, name: &str, script: &str) -> Result<String, Error> {
         let mut spec = VmSpec::new(Kernel::find("6.1").or_else(|_| Kernel::find(""))?);
         spec.kmod();
+        if script.lines().any(|l| l == "helpers") {
+            // Its own modprobe tells how it was started.
+            spec.files.retain(|(place, _)| place != "/sbin/modprobe");
+            let program = Source::Host(self.rawsys.clone());
+            spec.files.push(("/sbin/modprobe".to_owned(), program));
+        }
         spec.files.extend(self.files(script)?);
         spec.files.push((
             format!("/x/{name}.lab"),
@@ -100,13 +108,14 @@ impl Stage {
         let index = if tree.is_empty() { "" } else { "depmod -a; " };
         spec.files.extend(tree);
         spec.step(name, &format!("{index}exec rawsys /x/{name}.lab /x/ko"));
+        let seconds = long(script)?.unwrap_or(400);
         if let Some(step) = spec.steps.last_mut() {
-            step.seconds = 400;
+            step.seconds = seconds as u32;
         }
         for words in script.lines().filter_map(|l| l.strip_prefix("boot ")) {
             spec.append = format!("{} {words}", spec.append);
         }
-        spec.timeout = Duration::from_secs(450);
+        spec.timeout = Duration::from_secs(seconds + 50);
         let result = vm::run(&spec)?;
         let step = result.steps.into_iter().next();
         let step = step.ok_or_else(|| format!("the guest ran nothing:\n{}", result.console))?;
@@ -169,24 +178,62 @@ pub fn scripts() -> Result<Vec<(String, PathBuf)>, Error> {
     Ok(found)
 }
 
-/// Compares the steps of two records; each step is one test.
-fn count(tally: &mut Tally, script: &str, real: &[Step], lab: &[Step]) {
-    for (n, step) in real.iter().enumerate() {
-        let wrong = match lab.get(n) {
-            None => vec!["the lab's record ends before".to_owned()],
-            Some(other) => record::differences(step, other),
-        };
-        tally.add(&format!("{script} @{} {}", n + 1, step.command), &wrong);
+/// The seconds that a script may take on a kernel that is booted for it, when it says that it takes long.
+fn long(script: &str) -> Result<Option<u64>, String> {
+    let Some(minutes) = script.lines().find_map(|l| l.strip_prefix("long ")) else {
+        return Ok(None);
+    };
+    let minutes: u64 = minutes
+        .trim()
+        .parse()
+        .map_err(|_| format!("long {minutes}"))?;
+    Ok(Some(minutes.min(600) * 60))
+}
+
+/// Reads a record as the script wants it compared.
+fn read(script: &str, text: &str) -> Result<Record, String> {
+    let mut record = record::parse(text)?;
+    Rules::of_script(script)?.apply(&mut record);
+    Ok(record)
+}
+
+/// Compares two records; each step is one test, and one that comes again with the same answer is the same test.
+fn count(tally: &mut Tally, script: &str, real: &Record, lab: &Record) {
+    for round in record::rounds(&real.steps) {
+        for n in round.at..round.at + round.steps {
+            let step = &real.steps[n];
+            let mut wrong = Vec::new();
+            for time in 0..round.times {
+                let one = match lab.steps.get(n + time * round.steps) {
+                    None => vec!["the lab's record ends before".to_owned()],
+                    Some(other) => record::differences(step, other),
+                };
+                if !one.is_empty() {
+                    wrong = one;
+                    if round.times > 1 {
+                        wrong.push(format!("in round {} of {}", time + 1, round.times));
+                    }
+                    break;
+                }
+            }
+            tally.add(&format!("{script} @{} {}", n + 1, step.command), &wrong);
+        }
     }
-    if lab.len() > real.len() {
+    if lab.steps.len() > real.steps.len() {
         tally.add(script, &["the lab did more steps".into()]);
+    }
+    if real.ever != lab.ever {
+        let what = format!("ever: real {:?} lab {:?}", real.ever, lab.ever);
+        tally.add(script, &[what]);
     }
 }
 
 /// Which side is asked for the real kernel's answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Real {
-    Vm,
+    /// A kernel that is booted for each script; for those that take long only when that is wanted.
+    Vm { long: bool },
+    /// The records.
     Recorded,
 }
 
@@ -199,7 +246,7 @@ fn recorded(script: &Path) -> Result<String, Error> {
 pub fn all(lkm: &Path, from: Real, only: &[String]) -> Result<Tally, Error> {
     let stage = Stage::build()?;
     let mut tally = Tally::new(match from {
-        Real::Vm => "real kernel",
+        Real::Vm { .. } => "real kernel",
         Real::Recorded => "lab scripts",
     });
     for (name, path) in scripts()? {
@@ -208,13 +255,21 @@ pub fn all(lkm: &Path, from: Real, only: &[String]) -> Result<Tally, Error> {
         }
         let script = fs::read_to_string(&path)?;
         let real = match from {
-            Real::Vm => stage.in_vm(&name, &script),
+            // Its record is compared by the group that compares records.
+            Real::Vm { long: false } if only.is_empty() && long(&script)?.is_some() => {
+                tally.skip(
+                    &name,
+                    "takes long on a kernel in QEMU: with --long, or by name",
+                );
+                continue;
+            }
+            Real::Vm { .. } => stage.in_vm(&name, &script),
             Real::Recorded => recorded(&path),
         };
         match (real, stage.in_lab(lkm, &path)) {
             (Ok(real), Ok(lab)) => {
-                let real = record::parse(&real)?;
-                count(&mut tally, &name, &real, &record::parse(&lab)?);
+                let real = read(&script, &real)?;
+                count(&mut tally, &name, &real, &read(&script, &lab)?);
             }
             (Err(e), _) | (_, Err(e)) => tally.add(&name, &[e.to_string()]),
         }
@@ -229,13 +284,14 @@ fn record_all(only: &[String]) -> Result<(), Error> {
         if !only.is_empty() && !only.contains(&name) {
             continue;
         }
-        let text = stage.in_vm(&name, &fs::read_to_string(&path)?)?;
+        let script = fs::read_to_string(&path)?;
+        let text = stage.in_vm(&name, &script)?;
         for line in text.lines().filter(|l| l.starts_with("unmet ")) {
             println!("{name}: {line}");
         }
-        let steps = record::parse(&text)?;
-        println!("{name}: {} steps", steps.len());
-        fs::write(path.with_extension("steps"), record::show(&steps))?;
+        let record = read(&script, &text)?;
+        println!("{name}: {} steps", record.steps.len());
+        fs::write(path.with_extension("steps"), record::show(&record))?;
     }
     Ok(())
 }
@@ -247,13 +303,16 @@ pub fn task(args: &[String]) -> crate::Outcome {
         .filter(|a| !a.starts_with("--"))
         .cloned()
         .collect();
-    if args.iter().any(|a| a == "--record") {
+    let option = |name: &str| args.iter().any(|a| a == name);
+    if option("--record") {
         record_all(&only)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let from = match args.iter().any(|a| a == "--recorded") {
+    let from = match option("--recorded") {
         true => Real::Recorded,
-        false => Real::Vm,
+        false => Real::Vm {
+            long: option("--long"),
+        },
     };
     let lkm = crate::test::release_binary()?;
     let tally = all(&lkm, from, &only)?;

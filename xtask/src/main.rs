@@ -32,6 +32,7 @@ mod test;
 mod tree;
 mod tree_forms;
 #[allow(dead_code, reason = "its results are judged by the test tasks")]
+mod uncertain;
 mod vm;
 mod vm_command;
 mod vm_live;

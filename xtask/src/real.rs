@@ -155,7 +155,7 @@ pub fn all(only: &[String]) -> Result<Tally, Error> {
     for batch in together.chunks(BATCH).chain(alone.chunks(1)) {
         let (text, loads) = script(batch);
         let steps = match stage.in_vm("real", &text) {
-            Ok(record) => record::parse(&record)?,
+            Ok(record) => record::parse(&record)?.steps,
             Err(e) => {
                 let names: Vec<&str> = batch.iter().map(|(name, ..)| name.as_str()).collect();
                 tally.add(&names.join(" "), &[e.to_string()]);

@@ -8,7 +8,61 @@ pub struct Step {
     pub ret: String,
     pub modules: Vec<String>,
     pub log: Vec<String>,
+    /// Log lines whose place is not certain, with how many there are, or `+` ([`crate::uncertain`]).
+    pub anywhere: Vec<String>,
     pub output: Vec<String>,
+}
+
+/// The record of a script.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    pub steps: Vec<Step>,
+    /// Log lines of which it is certain only that they come.
+    pub ever: Vec<String>,
+}
+
+/// Most steps that are looked at together for a repetition.
+const LONGEST_ROUND: usize = 24;
+
+/// Steps that come several times in a row, with the same answers each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rounds {
+    /// The first step.
+    pub at: usize,
+    /// How many steps are a round.
+    pub steps: usize,
+    /// How many rounds there are.
+    pub times: usize,
+}
+
+/// Divides the steps into rounds, most of which are of one step and come once.
+pub fn rounds(steps: &[Step]) -> Vec<Rounds> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < steps.len() {
+        let mut best = Rounds {
+            at,
+            steps: 1,
+            times: 1,
+        };
+        for length in 1..=LONGEST_ROUND.min((steps.len() - at) / 3) {
+            let round = &steps[at..at + length];
+            let times = steps[at..]
+                .chunks(length)
+                .take_while(|c| *c == round)
+                .count();
+            if times >= 3 && times * length > best.times * best.steps {
+                best = Rounds {
+                    at,
+                    steps: length,
+                    times,
+                };
+            }
+        }
+        at += best.steps * best.times;
+        found.push(best);
+    }
+    found
 }
 
 /// Beginnings of lines that belong to a register dump, a stack trace or the machine.
@@ -76,7 +130,10 @@ pub fn mask(line: &str) -> String {
     let mut word = String::new();
     let flush = |word: &mut String, out: &mut String| {
         let digits = word.strip_prefix("0x").unwrap_or(word);
-        let hex = digits.len() >= 8 && digits.chars().all(|c| c.is_ascii_hexdigit());
+        // Nothing but zeros is what is shown to who may not see an address.
+        let hex = digits.len() >= 8
+            && digits.chars().all(|c| c.is_ascii_hexdigit())
+            && digits.contains(|c| c != '0');
         let address = hex && (word.len() != digits.len() || digits.len() == 16);
         out.push_str(if address { "ADDR" } else { word });
         word.clear();
@@ -114,8 +171,11 @@ pub fn mask(line: &str) -> String {
 }
 
 /// Reads a record. Lines that belong to no step are passed over; an unknown mark is an error.
-pub fn parse(text: &str) -> Result<Vec<Step>, String> {
-    let mut steps: Vec<Step> = Vec::new();
+pub fn parse(text: &str) -> Result<Record, String> {
+    let Record {
+        mut steps,
+        mut ever,
+    } = Record::default();
     for line in text.lines() {
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
         if let Some(number) = mark.strip_prefix('@') {
@@ -128,6 +188,24 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
             });
             continue;
         }
+        if mark == "times" {
+            let number = |word: Option<&str>| word.and_then(|w| w.parse::<usize>().ok());
+            let mut words = rest.split(' ');
+            let (times, length) = (number(words.next()), number(words.next()));
+            let round = length.and_then(|n| steps.len().checked_sub(n));
+            let (Some(times @ 2..100_000), Some(from)) = (times, round) else {
+                return Err(format!("rounds of what: {line}"));
+            };
+            let round = steps[from..].to_vec();
+            for _ in 1..times {
+                steps.extend(round.iter().cloned());
+            }
+            continue;
+        }
+        if mark == "ever" {
+            ever.push(rest.to_owned());
+            continue;
+        }
         let Some(step) = steps.last_mut() else {
             continue;
         };
@@ -136,31 +214,45 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
             "mod" => step.modules.push(rest.to_owned()),
             "log" if is_dump(rest) => {}
             "log" => step.log.push(mask(rest)),
+            "any" => step.anywhere.push(rest.to_owned()),
             "out" => step.output.push(mask(rest)),
             "unmet" | "end" | "" => {}
             _ => return Err(format!("unknown line in a record: {line}")),
         }
     }
-    Ok(steps)
+    Ok(Record { steps, ever })
 }
 
-/// The record as text again, as it is kept in the repository.
-pub fn show(steps: &[Step]) -> String {
+/// The record as text again, as it is kept in the repository: steps that come again and again are there once.
+pub fn show(record: &Record) -> String {
     let mut out = String::new();
-    for (n, step) in steps.iter().enumerate() {
-        out.push_str(&format!("@{} {}\nret {}\n", n + 1, step.command, step.ret));
-        let parts = [
-            ("mod", &step.modules),
-            ("log", &step.log),
-            ("out", &step.output),
-        ];
-        for (mark, lines) in parts {
-            for line in lines {
-                out.push_str(&format!("{mark} {line}\n"));
-            }
+    for round in rounds(&record.steps) {
+        for n in round.at..round.at + round.steps {
+            show_step(&mut out, n + 1, &record.steps[n]);
+        }
+        if round.times > 1 {
+            out.push_str(&format!("times {} {}\n", round.times, round.steps));
         }
     }
+    for line in &record.ever {
+        out.push_str(&format!("ever {line}\n"));
+    }
     out
+}
+
+fn show_step(out: &mut String, number: usize, step: &Step) {
+    out.push_str(&format!("@{number} {}\nret {}\n", step.command, step.ret));
+    let parts = [
+        ("mod", &step.modules),
+        ("log", &step.log),
+        ("any", &step.anywhere),
+        ("out", &step.output),
+    ];
+    for (mark, lines) in parts {
+        for line in lines {
+            out.push_str(&format!("{mark} {line}\n"));
+        }
+    }
 }
 
 /// How a step of the lab differs from the real kernel's.
@@ -175,6 +267,7 @@ pub fn differences(real: &Step, lab: &Step) -> Vec<String> {
     field("ret", &real.ret, &lab.ret);
     field("mod", &real.modules.join("; "), &lab.modules.join("; "));
     field("log", &real.log.join("; "), &lab.log.join("; "));
+    field("any", &real.anywhere.join("; "), &lab.anywhere.join("; "));
     field("out", &real.output.join("; "), &lab.output.join("; "));
     wrong
 }
@@ -202,11 +295,42 @@ mod tests {
     fn a_record_survives_the_round_trip() {
         let text = "@1 delete_module a\nret EBUSY\nmod a 1 - Live OE\nlog a: said so\nout x\n\
             @2 lsmod\nret exit 0\n";
-        let steps = parse(text).unwrap();
-        assert_eq!(show(&steps), text);
+        let record = parse(text).unwrap();
+        let steps = &record.steps;
+        assert_eq!(show(&record), text);
         assert!(differences(&steps[0], &steps[0]).is_empty());
         assert_eq!(differences(&steps[0], &steps[1]).len(), 5);
         assert!(parse("@2 x\n").is_err());
         assert!(parse("@1 x\nwhat\n").is_err());
+    }
+
+    #[test]
+    fn what_comes_again_and_again_is_kept_once() {
+        let step = |n: usize, what: &str| format!("@{n} {what}\nret 0\n");
+        let mut all = step(1, "first");
+        for n in 0..150 {
+            all += &step(2 + 2 * n, "one");
+            all += &step(3 + 2 * n, "two");
+        }
+        all += &step(302, "last");
+        all += "ever said\n";
+        let record = parse(&all).unwrap();
+        let kept = [step(1, "first"), step(2, "one"), step(3, "two")].concat()
+            + "times 150 2\n"
+            + &step(302, "last")
+            + "ever said\n";
+        assert_eq!(show(&record), kept);
+        assert_eq!(parse(&kept).unwrap(), record);
+        // One that is different breaks the row.
+        let other = all.replacen("@100 one\nret 0", "@100 one\nret EIO", 1);
+        assert!(show(&parse(&other).unwrap()).contains("@100 one\nret EIO\n"));
+        assert!(parse("times 3 1\n").is_err());
+        assert!(parse("@1 x\ntimes 1000000 1\n").is_err());
+    }
+
+    #[test]
+    fn an_address_that_is_not_shown_is_no_address() {
+        assert_eq!(mask("a 0x0000000000000000"), "a 0x0000000000000000");
+        assert_eq!(mask("a 0xffffffffc0000000"), "a ADDR");
     }
 }

@@ -84,7 +84,7 @@ pub fn task(args: &[String]) -> crate::Outcome {
         groups.push(kmod_suite());
     }
     if wanted.group("kernel") {
-        groups.push(scripts(&lkm, Real::Vm));
+        groups.push(scripts(&lkm, Real::Vm { long: wanted.long }));
         groups.push(on_a_real_kernel());
     }
     if wanted.group("live") {

@@ -4,6 +4,9 @@
  * system calls and prints the record of each step. Static, no dependencies.
  *
  *   rawsys SCRIPT MODULE-DIRECTORY
+ *
+ * Under the name modprobe it is what the kernel starts for scripts that ask
+ * for "helpers": it writes down how it was started and becomes kmod.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -11,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -19,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -28,6 +33,7 @@
 #define MAX_WORDS 64
 #define MAX_KEPT 16
 #define MAX_TEXT 65536
+#define HELPERS "/tmp/helpers"
 
 /* A step's result: an errno, or one of these. */
 #define EXITED 100000 /* + exit status of a tool */
@@ -51,7 +57,8 @@ static void *bad_address;
 static char known[256][64]; /* modules that were there before */
 static int known_count;
 static struct kept files[MAX_KEPT], jobs[MAX_KEPT];
-static bool nobody;
+/* With which credentials the calls are made. */
+static enum { ROOT, NOBODY, NO_SYSLOG } user;
 static struct output last;
 static char last_log[MAX_TEXT];
 
@@ -189,10 +196,35 @@ static int result_of(long ret)
 	return ret < 0 ? errno : 0;
 }
 
-static void become(bool unprivileged)
+/* Takes a capability from the effective ones, or gives it back. */
+static void effective(int capability, bool have)
 {
-	if (seteuid(unprivileged ? 65534 : 0))
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[2];
+
+	if (syscall(SYS_capget, &head, sets))
+		fatal("capget", strerror(errno));
+	if (have)
+		sets[capability / 32].effective |= 1u << (capability % 32);
+	else
+		sets[capability / 32].effective &= ~(1u << (capability % 32));
+	if (syscall(SYS_capset, &head, sets))
+		fatal("capset", strerror(errno));
+}
+
+static void become(int who)
+{
+	static int now = ROOT;
+
+	if (who == now)
+		return;
+	if (now == NO_SYSLOG)
+		effective(CAP_SYSLOG, true);
+	if (who == NO_SYSLOG)
+		effective(CAP_SYSLOG, false);
+	else if (seteuid(who == NOBODY ? 65534 : 0))
 		fatal("seteuid", strerror(errno));
+	now = who;
 }
 
 /* The call itself is made with the script's credentials, all else as root. */
@@ -200,13 +232,52 @@ static void become(bool unprivileged)
 	({				\
 		long as_ret;		\
 		int as_errno;		\
-		become(nobody);		\
+		become(user);		\
 		as_ret = (call);	\
 		as_errno = errno;	\
-		become(false);		\
+		become(ROOT);		\
 		errno = as_errno;	\
 		as_ret;			\
 	})
+
+/* What /proc/kallsyms has for a name, in words; "0" when it has none. */
+static void address_of(const char *name, size_t length, char *out, size_t size)
+{
+	char line[1024], addr[32], symbol[512];
+	FILE *f = fopen("/proc/kallsyms", "r");
+
+	snprintf(out, size, "0");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%31s %*s %511s", addr, symbol) == 2 && strlen(symbol) == length &&
+		    !strncmp(symbol, name, length)) {
+			snprintf(out, size, "%s", addr);
+			break;
+		}
+	if (f)
+		fclose(f);
+}
+
+/* A module's parameters: ${NAME} in them is the address of a symbol. */
+static const char *parameters(char **w, int n)
+{
+	static char text[8192];
+	const char *in = n > 2 ? w[2] : "", *end;
+	size_t used = 0;
+
+	while (*in && used < sizeof(text) - 64) {
+		end = in[0] == '$' && in[1] == '{' ? strchr(in, '}') : NULL;
+		if (end) {
+			used += sprintf(text + used, "0x");
+			address_of(in + 2, end - in - 2, text + used, 32);
+			used += strlen(text + used);
+			in = end + 1;
+		} else {
+			text[used++] = *in++;
+		}
+	}
+	text[used] = 0;
+	return text;
+}
 
 static int do_init_module(char **w, int n)
 {
@@ -225,7 +296,7 @@ static int do_init_module(char **w, int n)
 	close(fd);
 	size = len ? strtol(len, NULL, 0) : st.st_size;
 	ret = result_of(AS_TOLD(syscall(SYS_init_module, pointer(option(w, n, "ptr"), image), size,
-					pointer(option(w, n, "args"), n > 2 ? w[2] : ""))));
+					pointer(option(w, n, "args"), (void *)parameters(w, n)))));
 	free(image);
 	return ret;
 }
@@ -249,7 +320,7 @@ static int do_finit_module(char **w, int n)
 	if (fd < 0 && !(which && !strcmp(which, "-1")))
 		fatal(w[1], strerror(errno));
 	ret = result_of(AS_TOLD(syscall(SYS_finit_module, fd,
-					pointer(option(w, n, "args"), n > 2 ? w[2] : ""),
+					pointer(option(w, n, "args"), (void *)parameters(w, n)),
 					flags ? (int)strtol(flags, NULL, 0) : 0)));
 	if (fd >= 0)
 		close(fd);
@@ -291,7 +362,9 @@ static int do_tool(const char *program, char **w, int n, struct output *o)
 		dup2(ends[1], 1);
 		dup2(ends[1], 2);
 		close(ends[0]);
-		if (nobody && setuid(65534))
+		if (user == NO_SYSLOG && prctl(PR_CAPBSET_DROP, CAP_SYSLOG))
+			_exit(126);
+		if (user == NOBODY && setuid(65534))
 			_exit(126);
 		execv(path, argv);
 		_exit(127);
@@ -428,6 +501,50 @@ static int do_join(char **w, struct output *o)
 	return o->result;
 }
 
+/* The newest process whose name is this, as /proc/PID/comm has it; 0 for none. */
+static pid_t by_comm(const char *name)
+{
+	char path[64], comm[64];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *dir = opendir("/proc");
+
+	while (dir && (entry = readdir(dir))) {
+		pid_t pid = atoi(entry->d_name);
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		f = pid > found ? fopen(path, "r") : NULL;
+		if (!f)
+			continue;
+		if (fgets(comm, sizeof(comm), f)) {
+			comm[strcspn(comm, "\n")] = 0;
+			if (!strcmp(comm, name))
+				found = pid;
+		}
+		fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* kill thread:NAME [SIGNAL]: what becomes of it is done when the step ends. */
+static int do_kill(char **w, int n)
+{
+	pid_t pid;
+	int ret;
+
+	if (strncmp(w[1], "thread:", 7))
+		fatal("kill", w[1]);
+	pid = by_comm(w[1] + 7);
+	if (!pid)
+		return ESRCH;
+	ret = result_of(kill(pid, n > 2 ? atoi(w[2]) : SIGTERM));
+	usleep(50000);
+	return ret;
+}
+
 /* Does one step. */
 static int run(char **w, int n, struct output *o)
 {
@@ -503,12 +620,57 @@ static int run(char **w, int n, struct output *o)
 		need(n, 2, c);
 		return do_join(w, o);
 	}
+	if (!strcmp(c, "kill")) {
+		need(n, 2, c);
+		return do_kill(w, n);
+	}
+	if (!strcmp(c, "helpers")) {
+		int ret = do_cat(HELPERS, o);
+
+		return ret == ENOENT ? 0 : ret;
+	}
 	if (!strcmp(c, "stop")) {
 		need(n, 2, c);
 		return result_of(kill(keep(jobs, w[1], false)->pid, SIGKILL));
 	}
 	fatal("unknown command", c);
 	return 0;
+}
+
+static void write_words(FILE *to, char **words)
+{
+	for (; *words; words++)
+		fprintf(to, " \"%s\"", *words);
+	fprintf(to, "\n");
+}
+
+/* Whether the parent is a thread of the kernel: those have no program. */
+static bool started_by_kernel(void)
+{
+	char path[64], exe[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", getppid());
+	return readlink(path, exe, sizeof(exe)) < 0;
+}
+
+/* What the kernel starts in modprobe's place. */
+static int helper(char **argv, char **envp)
+{
+	FILE *to = started_by_kernel() ? fopen(HELPERS, "a") : NULL;
+
+	if (to) {
+		/* One write, as several may be at it. */
+		char text[4096];
+
+		setvbuf(to, text, _IOFBF, sizeof(text));
+		fprintf(to, "%s:", argv[0]);
+		write_words(to, argv);
+		fprintf(to, "  environment:");
+		write_words(to, envp);
+		fclose(to);
+	}
+	execve("/bin/kmod", argv, envp);
+	return 127;
 }
 
 /* Undoes the \xNN that /dev/kmsg writes for control characters. */
@@ -665,12 +827,64 @@ static void look_around(void)
 	bad_address = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
-int main(int argc, char **argv)
+/* A block that is repeated: where it begins, and how often it is still to be done. */
+static struct {
+	long at;
+	int number, left;
+} block;
+
+static void begin_block(FILE *script, const char *times, int number)
+{
+	if (block.left)
+		fatal("repeat", "a block in a block");
+	block.at = ftell(script);
+	block.number = number;
+	block.left = atoi(times);
+	if (block.left < 1)
+		fatal("repeat", times);
+}
+
+/* Goes back to the block's first line, or on; the number of the line gone to. */
+static int end_block(FILE *script, int number)
+{
+	if (!block.left)
+		fatal("end", "of no block");
+	if (--block.left == 0)
+		return number;
+	fseek(script, block.at, SEEK_SET);
+	return block.number;
+}
+
+static int user_named(char **w, int n)
+{
+	if (!strcmp(w[1], "nobody"))
+		return NOBODY;
+	if (n == 4 && !strcmp(w[2], "without") && !strcmp(w[3], "CAP_SYSLOG"))
+		return NO_SYSLOG;
+	return ROOT;
+}
+
+/* What is for whoever boots the kernel or compares the records. */
+static bool is_for_others(const char *word)
+{
+	static const char *const words[] = { "boot", "tree", "profile", "long", "uncertain" };
+	size_t n;
+
+	for (n = 0; n < sizeof(words) / sizeof(*words); n++)
+		if (!strcmp(word, words[n]))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv, char **envp)
 {
 	char line[8192], shown[8192], *words[MAX_WORDS];
 	int step = 0, unmet = 0, number = 0, n;
 	FILE *script;
 
+	n = strlen(argv[0]);
+	if (n >= 8 && !strcmp(argv[0] + n - 8, "modprobe"))
+		return helper(argv, envp);
 	if (argc != 3)
 		fatal("usage", "rawsys SCRIPT MODULE-DIRECTORY");
 	script = fopen(argv[1], "r");
@@ -687,9 +901,13 @@ int main(int argc, char **argv)
 			continue;
 		if (!strcmp(words[0], "as")) {
 			need(n, 2, "as");
-			nobody = !strcmp(words[1], "nobody");
-		} else if (!strcmp(words[0], "boot") || !strcmp(words[0], "tree")) {
-			continue; /* for whoever boots the kernel */
+			user = user_named(words, n);
+		} else if (is_for_others(words[0])) {
+			continue;
+		} else if (!strcmp(words[0], "repeat") && n == 2) {
+			begin_block(script, words[1], number);
+		} else if (!strcmp(words[0], "end")) {
+			number = end_block(script, number);
 		} else if (!strcmp(words[0], "clock")) {
 			need(n, 2, "clock");
 			pass_time(words[1]);

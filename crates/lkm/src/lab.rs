@@ -191,7 +191,7 @@ fn play(setup: &Setup, lines: &[Line], whole: bool) -> Result<bool, String> {
     for line in lines {
         let gone = |gone| format!("line {}: {}: {gone}", line.number, line.text);
         match &line.command {
-            Command::Step(_) | Command::As { .. } | Command::Clock(_) => {
+            Command::Step(_) | Command::As(_) | Command::Clock(_) => {
                 if last.ret == "panic" {
                     eprintln!("line {}: {}: was not reached", line.number, line.text);
                     return Ok(false);
@@ -210,7 +210,7 @@ fn play(setup: &Setup, lines: &[Line], whole: bool) -> Result<bool, String> {
                     met = false;
                 }
             }
-            Command::Tree(_) | Command::Profile(_) | Command::Boot(_) => {}
+            Command::Tree(_) | Command::Profile(_) | Command::Boot(_) | Command::Compared => {}
         }
     }
     Ok(met)

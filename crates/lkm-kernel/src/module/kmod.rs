@@ -2,6 +2,7 @@
 //! as the helper that answers.
 
 use crate::abi::{Call, R, errno::*};
+use crate::printk::dev::Limit;
 use crate::sched::wait::{Woken, wait_at, wake_at};
 use crate::table::{Row, behaves};
 use crate::{Cx, printk, sched, trace, umh};
@@ -27,7 +28,16 @@ pub struct State {
     /// max_threads: half of it is a limit too, before 4.13.
     pub max_threads: u32,
     runaway: u32,
-    ratelimit: (u64, u32),
+    /// The limits of the three warnings, each its own.
+    limits: [Limit; 3],
+}
+
+/// The warnings of pr_warn_ratelimited.
+#[derive(Clone, Copy)]
+enum Warning {
+    Throttling,
+    Busy,
+    Killed,
 }
 
 impl Default for State {
@@ -37,7 +47,7 @@ impl Default for State {
             concurrent: 0,
             max_threads: 7000,
             runaway: 0,
-            ratelimit: (0, 0),
+            limits: Default::default(),
         }
     }
 }
@@ -111,8 +121,9 @@ fn throttle(cx: &mut Cx, name: &str) -> R<i32> {
     }
     warn(
         cx,
+        Warning::Throttling,
         &format!(
-            "request_module: kmod_concurrent_max (0) close to 0 (max_modprobes: {MAX_CONCURRENT}), for module {name}, throttling...\n"
+            "request_module: kmod_concurrent_max (0) close to 0 (max_modprobes: {MAX_CONCURRENT}), for module {name}, throttling..."
         ),
     );
     let until = cx.clock.now + BUSY_TIMEOUT * 1_000_000_000;
@@ -128,31 +139,29 @@ fn throttle(cx: &mut Cx, name: &str) -> R<i32> {
             Woken::Timeout => {
                 warn(
                     cx,
+                    Warning::Busy,
                     &format!(
-                        "request_module: modprobe {name} cannot be processed, kmod busy with {MAX_CONCURRENT} threads for more than {BUSY_TIMEOUT} seconds now\n"
+                        "request_module: modprobe {name} cannot be processed, kmod busy with {MAX_CONCURRENT} threads for more than {BUSY_TIMEOUT} seconds now"
                     ),
                 );
                 return Ok(-ETIME);
             }
             Woken::Signal => {
-                let text = format!("request_module: sigkill sent for modprobe {name}, giving up\n");
-                warn(cx, &text);
+                let text = format!("request_module: sigkill sent for modprobe {name}, giving up");
+                warn(cx, Warning::Killed, &text);
                 return Ok(-ERESTARTSYS);
             }
         }
     }
 }
 
-/// pr_warn_ratelimited: ten in five seconds.
-fn warn(cx: &mut Cx, text: &str) {
-    let (begin, count) = cx.kmod.ratelimit;
-    let (begin, count) = if begin == 0 || cx.clock.now - begin > 5_000_000_000 {
-        (cx.clock.now, 0)
-    } else {
-        (begin, count)
-    };
-    cx.kmod.ratelimit = (begin, count + 1);
-    if count < 10 {
+/// pr_warn_ratelimited: ten in five seconds, and how many there were beyond that. The texts have no newline, so readers
+/// of the log see each when the next message comes.
+fn warn(cx: &mut Cx, which: Warning, text: &str) {
+    let (now, interval) = (crate::time::jiffies(cx), 5_000_000_000 / sched::JIFFY);
+    let (pass, missed) = cx.kmod.limits[which as usize].pass(now, interval, 10);
+    printk::dev::suppressed(cx, "__request_module", missed);
+    if pass {
         printk::log(cx, 4, text);
     }
 }

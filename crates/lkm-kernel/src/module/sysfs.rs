@@ -41,7 +41,7 @@ pub fn read(cx: &mut Cx, path: &str, privileged: bool) -> R<Option<Answer>> {
             Ok(Node::Directory(names))
         }
         _ => match path.strip_prefix("/sys/module/") {
-            Some(rest) => of_module(cx, rest.trim_end_matches('/'))?,
+            Some(rest) => of_module(cx, rest.trim_end_matches('/'), privileged)?,
             None => return Ok(None),
         },
     }))
@@ -54,7 +54,7 @@ fn find(cx: &Cx, name: &str) -> Option<usize> {
         .rposition(|m| m.in_sysfs && m.name == name)
 }
 
-fn of_module(cx: &mut Cx, rest: &str) -> R<Answer> {
+fn of_module(cx: &mut Cx, rest: &str, privileged: bool) -> R<Answer> {
     let (name, attribute) = rest.split_once('/').unwrap_or((rest, ""));
     let Some(index) = find(cx, name) else {
         return Ok(Err(ENOENT));
@@ -145,7 +145,8 @@ fn of_module(cx: &mut Cx, rest: &str) -> R<Answer> {
                 .sections
                 .iter()
                 .find(|s| s.name == name && s.size != 0)
-                .map(|s| Node::Text(format!("0x{:016x}\n", s.addr)))
+                .map(|s| if privileged { s.addr } else { 0 })
+                .map(|addr| Node::Text(format!("0x{addr:016x}\n")))
                 .ok_or(ENOENT)),
             _ => Ok(Err(ENOENT)),
         },

@@ -117,7 +117,7 @@ pub(crate) struct Limit {
 
 impl Limit {
     /// Whether one more may pass in `interval` jiffies of at most `burst`; how many were missed before.
-    fn pass(&mut self, now: u64, interval: u64, burst: u32) -> (bool, u32) {
+    pub(crate) fn pass(&mut self, now: u64, interval: u64, burst: u32) -> (bool, u32) {
         let mut missed = 0;
         if self.begin == 0 {
             self.begin = now;
@@ -137,7 +137,7 @@ impl Limit {
     }
 }
 
-fn suppressed(cx: &mut Cx, function: &str, missed: u32) {
+pub(crate) fn suppressed(cx: &mut Cx, function: &str, missed: u32) {
     if missed != 0 {
         log(
             cx,

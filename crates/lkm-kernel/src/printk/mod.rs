@@ -44,6 +44,14 @@ pub struct State {
     limit: dev::Limit,
 }
 
+impl State {
+    /// How many lines readers of the log see: one without a newline is not among them until it is continued with one,
+    /// or another comes.
+    pub fn complete(&self) -> usize {
+        self.lines.len() - usize::from(self.open)
+    }
+}
+
 /// KERN_WARNING: the level of a message without one (MESSAGE_LOGLEVEL_DEFAULT).
 const DEFAULT_LEVEL: u32 = 4;
 /// Longest record (LOG_LINE_MAX is near it).

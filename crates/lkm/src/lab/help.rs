@@ -134,7 +134,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         "as",
-        "root|nobody",
+        "root|nobody|root without CAP_SYSLOG",
         "whose credentials the next commands have",
         "",
         "as nobody",

@@ -132,13 +132,29 @@ pub(crate) enum Expect {
     },
 }
 
+/// Whose credentials steps run with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    Root,
+    /// All of root's but CAP_SYSLOG: addresses are not shown.
+    NoSyslog,
+    Nobody,
+}
+
+impl User {
+    /// Whether it is uid 0 and may load modules.
+    pub(crate) fn root(self) -> bool {
+        self != User::Nobody
+    }
+}
+
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Step(Step),
-    As {
-        root: bool,
-    },
+    As(User),
+    /// For whoever compares the record with a real kernel's: nothing to do here.
+    Compared,
     /// Virtual nanoseconds to let pass.
     Clock(u64),
     /// Files that modprobe finds, beside those that steps name.

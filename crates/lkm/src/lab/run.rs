@@ -4,7 +4,7 @@
 use super::message::Message;
 use super::modprobe::{self, Disk};
 use super::people::People;
-use super::script::{self, Command, Step};
+use super::script::{self, Command, Step, User};
 use super::spawn::{self, Process};
 use super::tell;
 use super::texts::{errno_name, lines, module_line};
@@ -30,7 +30,7 @@ const SETTLE: u64 = 50_000_000;
 pub(super) struct Lab {
     pub(super) files: Files,
     pub(super) disk: Rc<Disk>,
-    pub(super) root: bool,
+    pub(super) user: User,
     named: BTreeMap<String, Process>,
     /// Processes of steps that were still blocked when their time was over.
     behind: Vec<(String, Process)>,
@@ -71,7 +71,7 @@ pub(super) fn serve(cx: &mut Cx, record: Record, mut inbox: Inbox, there: There)
     let mut lab = Lab {
         files,
         disk,
-        root: true,
+        user: User::Root,
         named: BTreeMap::new(),
         behind: Vec::new(),
         people: People::default(),
@@ -128,14 +128,18 @@ impl Lab {
             return;
         };
         match command {
-            Command::As { root } => self.root = root,
+            Command::As(user) => self.user = user,
             Command::Clock(ns) if !self.prompt => pass(cx, ns),
             Command::Clock(ns) => {
                 self.begin_step(cx, &text);
                 pass(cx, ns);
                 self.report(cx, "0", &[]);
             }
-            Command::Expect(_) | Command::Tree(_) | Command::Profile(_) | Command::Boot(_) => {}
+            Command::Expect(_)
+            | Command::Tree(_)
+            | Command::Profile(_)
+            | Command::Boot(_)
+            | Command::Compared => {}
             Command::Step(step) => {
                 self.begin_step(cx, &text);
                 let (ret, out) = self.step(cx, &step, &text);
@@ -165,11 +169,12 @@ impl Lab {
                 say(cx, "mod", &line);
             }
         }
-        let lines: Vec<String> = cx.printk.lines[self.logged..]
+        let complete = cx.printk.complete();
+        let lines: Vec<String> = cx.printk.lines[self.logged..complete]
             .iter()
             .map(|l| l.text.clone())
             .collect();
-        self.logged = cx.printk.lines.len();
+        self.logged = complete;
         for line in lines {
             for part in line.split('\n') {
                 say(cx, "log", part);
@@ -250,7 +255,7 @@ impl Lab {
             }
             Step::Dmesg => ok(tell::dmesg(cx)),
             Step::Ps => ok(tell::ps(cx)),
-            Step::Does(doing) => match self.people.act(cx, doing, self.root, PATIENCE) {
+            Step::Does(doing) => match self.people.act(cx, doing, self.user.root(), PATIENCE) {
                 Ok((value, out)) => (errno_name(value.min(0)), out),
                 Err(why) => (why, Vec::new()),
             },

@@ -1,6 +1,6 @@
 //! The script language of `lkm lab` (docs/lab-script.md): lines into commands.
 
-pub(crate) use super::language::{Command, Expect, Fd, Line, Step};
+pub(crate) use super::language::{Command, Expect, Fd, Line, Step, User};
 use super::{act_words, help};
 use lkm_kernel::mm::task_struct::Reap;
 use lkm_kernel::module::syscalls::Pointer;
@@ -35,11 +35,43 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// Parses a script. The error names the line.
+/// Most lines that a script has when its blocks are written out.
+const MAX_LINES: usize = 100_000;
+
+/// Parses a script; the lines of a block come as often as it says. The error names the line.
 pub(crate) fn parse(text: &str) -> Result<Vec<Line>, String> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<Line> = Vec::new();
+    // How often the open block is done, where it begins among the lines, and its own line.
+    let mut block: Option<(usize, usize, usize)> = None;
     for (index, raw) in text.lines().enumerate() {
         let number = index + 1;
+        let fail = |why: &str| Err(format!("line {number}: {why}"));
+        let words: Vec<&str> = raw.split_whitespace().collect();
+        match words.as_slice() {
+            ["repeat", times] => {
+                let Some(times) = times.parse().ok().filter(|&n| n > 0) else {
+                    return fail("repeat N, and then lines up to an end");
+                };
+                if block.replace((times, lines.len(), number)).is_some() {
+                    return fail("a block in a block");
+                }
+                continue;
+            }
+            ["end"] => {
+                let Some((times, from, _)) = block.take() else {
+                    return fail("an end without repeat N before it");
+                };
+                let round = lines[from..].to_vec();
+                if round.len().saturating_mul(times) > MAX_LINES {
+                    return fail("too much is repeated");
+                }
+                for _ in 1..times {
+                    lines.extend_from_slice(&round);
+                }
+                continue;
+            }
+            _ => {}
+        }
         match parse_line(raw) {
             Ok(Some((text, command))) => lines.push(Line {
                 number,
@@ -47,10 +79,13 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Line>, String> {
                 command,
             }),
             Ok(None) => {}
-            Err(why) => return Err(format!("line {number}: {why}")),
+            Err(why) => return fail(&why),
         }
     }
-    Ok(lines)
+    match block {
+        Some((_, _, number)) => Err(format!("line {number}: a block without an end")),
+        None => Ok(lines),
+    }
 }
 
 /// Parses one line: its text without comment, and the command; None when it says nothing.
@@ -61,10 +96,24 @@ pub(crate) fn parse_line(raw: &str) -> Result<Option<(String, Command)>, String>
     };
     let text = raw.trim().to_owned();
     let command = match (first.as_str(), rest) {
-        ("as", [who]) if who == "root" || who == "nobody" => Command::As {
-            root: who == "root",
-        },
-        ("as", _) => return Err("as root, or as nobody".into()),
+        ("as", [who]) if who == "root" => Command::As(User::Root),
+        ("as", [who]) if who == "nobody" => Command::As(User::Nobody),
+        ("as", [who, without, what])
+            if who == "root" && without == "without" && what == "CAP_SYSLOG" =>
+        {
+            Command::As(User::NoSyslog)
+        }
+        ("as", _) => return Err("as root, as root without CAP_SYSLOG, or as nobody".into()),
+        ("long", [minutes]) if number(minutes).is_ok() => Command::Compared,
+        ("long", _) => return Err("long MINUTES".into()),
+        ("uncertain", [what, _])
+            if matches!(what.as_str(), "order" | "count" | "step" | "whether") =>
+        {
+            Command::Compared
+        }
+        ("uncertain", _) => {
+            return Err("uncertain order|count|step|whether \"PATTERN\"".into());
+        }
         ("boot", words) => {
             if let Some(word) = words.iter().find(|w| {
                 !w.starts_with("module_blacklist=") && !w.starts_with("module.sig_enforce=")
@@ -427,6 +476,53 @@ mod tests {
         );
         assert_eq!(words(r#""x\n\"y\"""#).unwrap(), ["x\n\"y\""]);
         assert!(words("\"open").is_err());
+    }
+
+    #[test]
+    fn a_block_comes_as_often_as_it_says() {
+        let texts = |script: &str| {
+            let lines = parse(script)?;
+            Ok::<_, String>(
+                lines
+                    .into_iter()
+                    .map(|l| (l.number, l.text))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let line = |number, text: &str| (number, text.to_owned());
+        assert_eq!(
+            texts("repeat 2\nlsmod\nps\nend\nrepeat 3 ps\n").unwrap(),
+            [
+                line(2, "lsmod"),
+                line(3, "ps"),
+                line(2, "lsmod"),
+                line(3, "ps"),
+                line(5, "repeat 3 ps")
+            ]
+        );
+        for wrong in [
+            "repeat 2\nps\n",
+            "end\n",
+            "repeat x\nps\nend\n",
+            "repeat 0\nps\nend\n",
+            "repeat 2\nrepeat 2\nps\nend\nend\n",
+            "repeat 99999999999\nps\nend\n",
+        ] {
+            assert!(texts(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn who_and_what_is_compared_is_read() {
+        assert_eq!(one("as nobody"), Command::As(User::Nobody));
+        assert_eq!(
+            one("as root without CAP_SYSLOG"),
+            Command::As(User::NoSyslog)
+        );
+        assert!(parse_line("as root without CAP_CHOWN").is_err());
+        assert_eq!(one("uncertain order \"a * b\""), Command::Compared);
+        assert!(parse_line("uncertain often \"a\"").is_err());
+        assert!(parse_line("long").is_err());
     }
 
     #[test]

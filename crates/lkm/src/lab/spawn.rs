@@ -9,6 +9,7 @@ use lkm_kernel::abi::{R, errno};
 use lkm_kernel::fs::superblock;
 use lkm_kernel::module::load::Args;
 use lkm_kernel::module::syscalls::{self, Descriptor, Pointer};
+use lkm_kernel::module::sysfs::{self, Node};
 use lkm_kernel::sched::{self, Tid};
 use lkm_trace::{Site, TaskKind};
 use std::cell::RefCell;
@@ -32,20 +33,25 @@ impl Lab {
             .file()
             .and_then(|name| self.files.get(name))
             .map(Rc::clone);
-        let args = |params: &str, pointer: Pointer| match pointer {
-            Pointer::Good => Args::Text(params.to_owned()),
+        let addressed = match step {
+            Step::InitModule { params, .. } | Step::FinitModule { params, .. } => {
+                addresses(cx, params)
+            }
+            _ => String::new(),
+        };
+        let args = |pointer: Pointer| match pointer {
+            Pointer::Good => Args::Text(addressed.clone()),
             Pointer::Bad => Args::Fault,
         };
         let mut tool = false;
         let (comm, body): (&str, sched::Body) = match step {
             Step::InitModule {
-                params,
                 args: pointer_args,
                 len,
                 pointer,
                 ..
             } => {
-                let (args, pointer) = (args(params, *pointer_args), *pointer);
+                let (args, pointer) = (args(*pointer_args), *pointer);
                 let bytes = file.unwrap_or_default();
                 let len = len.unwrap_or(bytes.len() as u64);
                 (
@@ -56,13 +62,12 @@ impl Lab {
                 )
             }
             Step::FinitModule {
-                params,
                 args: pointer_args,
                 flags,
                 fd,
                 ..
             } => {
-                let (args, flags) = (args(params, *pointer_args), *flags);
+                let (args, flags) = (args(*pointer_args), *flags);
                 let fd = match (fd, file) {
                     (Fd::None | Fd::Write, _) | (Fd::Read | Fd::ReadWrite, None) => Descriptor::Bad,
                     (Fd::Irregular, _) => Descriptor::Irregular,
@@ -102,19 +107,19 @@ impl Lab {
                 (comm, Box::new(body))
             }
             Step::Cat(path) | Step::Ls(path) => {
-                let (path, root) = (path.clone(), self.root);
+                let (path, user) = (path.clone(), self.user);
                 let want_directory = matches!(step, Step::Ls(_));
-                let body = move |cx: &mut Cx| read_path(cx, &path, root, want_directory, &sink);
+                let body = move |cx: &mut Cx| read_path(cx, &path, user, want_directory, &sink);
                 (if want_directory { "ls" } else { "cat" }, Box::new(body))
             }
             Step::Write { path, text } => {
-                let (path, text, root) = (path.clone(), text.clone(), self.root);
+                let (path, text, root) = (path.clone(), text.clone(), self.user.root());
                 let body = move |cx: &mut Cx| write_path(cx, &path, &text, root);
                 ("write", Box::new(body))
             }
             Step::Mount { kind, dir, source } => {
                 let (kind, dir, source) = (kind.clone(), dir.clone(), source.clone());
-                let root = self.root;
+                let root = self.user.root();
                 let body = move |cx: &mut Cx| -> R<i64> {
                     if !root {
                         return Ok(i64::from(-errno::EPERM));
@@ -124,7 +129,7 @@ impl Lab {
                 ("mount", Box::new(body))
             }
             Step::Umount(dir) => {
-                let (dir, root) = (dir.clone(), self.root);
+                let (dir, root) = (dir.clone(), self.user.root());
                 let body = move |cx: &mut Cx| -> R<i64> {
                     if !root {
                         return Ok(i64::from(-errno::EPERM));
@@ -153,10 +158,36 @@ impl Lab {
         let tid = sched::new_task(cx, comm, TaskKind::User, 0, Site::default(), body)
             .ok()
             .flatten()?;
-        cx.sched.tasks[tid as usize].capable = self.root;
+        cx.sched.tasks[tid as usize].capable = self.user.root();
         let _ = sched::wake(cx, tid);
         Some(Process { tid, out, tool })
     }
+}
+
+/// The text with each `${NAME}` replaced by what /proc/kallsyms has for NAME; 0 for a name that it has not.
+fn addresses(cx: &mut Cx, text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, behind)) = after.split_once('}') else {
+            break;
+        };
+        out.push_str(before);
+        let symbols = match sysfs::read(cx, "/proc/kallsyms", true) {
+            Ok(Some(Ok(Node::Text(text)))) => text,
+            _ => String::new(),
+        };
+        let found = symbols.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let addr = words.next()?;
+            (words.nth(1) == Some(name)).then_some(addr)
+        });
+        out.push_str("0x");
+        out.push_str(found.unwrap_or("0"));
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Waits for a process; its result and output.

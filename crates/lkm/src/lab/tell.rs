@@ -26,7 +26,7 @@ pub(super) fn ps(cx: &Cx) -> Vec<String> {
 /// The kernel log, with its time stamps.
 pub(super) fn dmesg(cx: &Cx) -> Vec<String> {
     let stamp = |time: u64| (time / 1_000_000_000, time / 1000 % 1_000_000);
-    let lines = cx.printk.lines.iter();
+    let lines = cx.printk.lines[..cx.printk.complete()].iter();
     lines
         .map(|l| {
             let (seconds, micros) = stamp(l.time);

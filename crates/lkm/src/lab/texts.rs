@@ -1,5 +1,6 @@
 //! What the lab shows of its kernel as text: errnos, lines of /proc/modules, files and directories.
 
+use super::language::User;
 use lkm_kernel::Cx;
 use lkm_kernel::abi::{R, errno};
 use lkm_kernel::fs::{files, kernel_sysctl, open, ops};
@@ -106,7 +107,7 @@ pub(super) fn module_line(cx: &Cx, index: usize) -> R<Option<String>> {
 pub(super) fn read_path(
     cx: &mut Cx,
     path: &str,
-    root: bool,
+    user: User,
     want_directory: bool,
     out: &Rc<RefCell<Vec<String>>>,
 ) -> R<i64> {
@@ -115,7 +116,7 @@ pub(super) fn read_path(
         out.borrow_mut().extend(lines(&text));
         return Ok(0);
     }
-    let answer = match sysfs::read(cx, path, root)? {
+    let answer = match sysfs::read(cx, path, user == User::Root)? {
         Some(answer) => answer,
         None if want_directory => match open::names(cx, path) {
             Some(names) => Ok(Node::Directory(names)),
@@ -126,6 +127,10 @@ pub(super) fn read_path(
     Ok(match answer {
         Err(errno) => i64::from(-errno),
         Ok(Node::Text(_)) if want_directory => i64::from(-errno::ENOTDIR),
+        // The files of sections have mode 0400.
+        Ok(Node::Text(_)) if path.contains("/sections/") && !user.root() => {
+            i64::from(-errno::EACCES)
+        }
         Ok(Node::Directory(_)) if !want_directory => i64::from(-errno::EISDIR),
         Ok(Node::Text(text)) => {
             out.borrow_mut().extend(lines(&text));
