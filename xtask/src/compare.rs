@@ -3,6 +3,8 @@
 //!
 //! * without options: runs each script in a VM of its own and in the lab, and compares. Scripts that say that they
 //!   take `long` do so when they are named, or with `--long`.
+//! * `--kernel SERIES`: on another kernel, as one that `cargo xtask vm --fetch` has unpacked, with the modules of the
+//!   named scripts built for it; the records are of a 6.1.
 //! * `--recorded`: compares the lab with the records in `modules/scripts/*.steps`, without a VM.
 //! * `--record`: runs the VM only and writes those records anew.
 
@@ -28,32 +30,64 @@ const LAB_LIMIT: Duration = Duration::from_secs(120);
 
 /// Everything a script needs: the modules, their broken copies, the guest's interpreter.
 pub struct Stage {
+    kernel: Option<Kernel>,
     modules: PathBuf,
     rawsys: PathBuf,
 }
 
 impl Stage {
-    /// Builds it.
+    /// Builds it for the installed kernel.
     pub fn build() -> Result<Stage, Error> {
         let headers = paths::headers()?;
         let modules = kbuild::build(&headers, false)?;
-        corrupt::write_all(&modules.join("hello.ko"), &modules.join("corrupt"))?;
+        // Records can be compared where no kernel can be booted.
+        let kernel = Kernel::find("6.1").or_else(|_| Kernel::find("")).ok();
         take_selftests(&headers, &modules.join("selftests"))?;
+        Stage::on(kernel, modules)
+    }
+
+    /// Builds it for another kernel, with the modules that some scripts name.
+    fn build_for(series: &str, scripts: &[(String, PathBuf)]) -> Result<Stage, Error> {
+        let kernel = Kernel::find(series)?;
+        let build = kernel.headers().ok_or("no headers of that kernel")?;
+        let release = kernel.release.clone();
+        let headers = paths::Headers { release, build };
+        let mut names = vec!["hello".to_owned()];
+        for (_, path) in scripts {
+            let text = fs::read_to_string(path)?;
+            let words = text.split_whitespace();
+            names.extend(words.filter_map(|w| w.strip_suffix(".ko").map(str::to_owned)));
+        }
+        let modules = kbuild::build_some(&headers, |name| names.iter().any(|n| n == name))?;
+        if selftests::archive().is_some() {
+            let built = selftests::build_some(&headers, SELFTESTS)?;
+            take_from(&built, &modules.join("selftests"))?;
+        }
+        Stage::on(Some(kernel), modules)
+    }
+
+    fn on(kernel: Option<Kernel>, modules: PathBuf) -> Result<Stage, Error> {
+        corrupt::write_all(&modules.join("hello.ko"), &modules.join("corrupt"))?;
         let rawsys = target_directory().join("vm/rawsys");
         if let Some(dir) = rawsys.parent() {
             fs::create_dir_all(dir)?;
         }
-        let source = paths::root().join("xtask/vm/rawsys.c");
+        let sources = ["rawsys.c", "rawsys-steps.c", "rawsys-helper.c"]
+            .map(|f| paths::root().join("xtask/vm").join(f));
         let status = Command::new("gcc")
             .args(["-static", "-O1", "-Wall", "-o"])
             .arg(&rawsys)
-            .arg(&source)
+            .args(&sources)
             .status()
             .map_err(|e| format!("gcc: {e}"))?;
         if !status.success() {
-            return Err(format!("gcc {}: {status}", source.display()).into());
+            return Err(format!("gcc {}: {status}", sources[0].display()).into());
         }
-        Ok(Stage { modules, rawsys })
+        Ok(Stage {
+            kernel,
+            modules,
+            rawsys,
+        })
     }
 
     /// The files of a guest: the interpreter, and those modules that a script names.
@@ -91,13 +125,19 @@ impl Stage {
 
     /// What a real kernel says to a script: the record as the guest printed it.
     pub fn in_vm(&self, name: &str, script: &str) -> Result<String, Error> {
-        let mut spec = VmSpec::new(Kernel::find("6.1").or_else(|_| Kernel::find(""))?);
+        let kernel = self.kernel.clone().ok_or("no kernel to boot here")?;
+        let mut spec = VmSpec::new(kernel);
         spec.kmod();
-        if script.lines().any(|l| l == "helpers") {
-            // Its own modprobe tells how it was started.
+        let many = long(script)?.is_some();
+        if many || script.lines().any(|l| l == "helpers") {
+            // Its own modprobe tells how it was started, or is a small one where very many are started.
             spec.files.retain(|(place, _)| place != "/sbin/modprobe");
             let program = Source::Host(self.rawsys.clone());
             spec.files.push(("/sbin/modprobe".to_owned(), program));
+            if many {
+                let mark = Source::Text(String::new(), false);
+                spec.files.push(("/x/many".to_owned(), mark));
+            }
         }
         spec.files.extend(self.files(script)?);
         spec.files.push((
@@ -154,10 +194,17 @@ pub fn take_selftests(headers: &paths::Headers, to: &Path) -> Result<(), Error> 
     if selftests::archive().is_none() {
         return Ok(());
     }
-    let built = selftests::build(headers)?;
+    take_from(&selftests::build(headers)?, to)
+}
+
+/// The kernel's own test modules that scripts load.
+const SELFTESTS: &[&str] = &["test_kmod", "test_module"];
+
+fn take_from(built: &Path, to: &Path) -> Result<(), Error> {
     fs::create_dir_all(to)?;
-    for name in ["test_kmod.ko", "test_module.ko"] {
-        let from = built.join(name);
+    for name in SELFTESTS {
+        let name = format!("{name}.ko");
+        let from = built.join(&name);
         if from.is_file() {
             fs::copy(from, to.join(name))?;
         }
@@ -244,7 +291,10 @@ fn recorded(script: &Path) -> Result<String, Error> {
 
 /// Compares the lab with a real kernel over some scripts (all, when none is named).
 pub fn all(lkm: &Path, from: Real, only: &[String]) -> Result<Tally, Error> {
-    let stage = Stage::build()?;
+    on(&Stage::build()?, lkm, from, only)
+}
+
+fn on(stage: &Stage, lkm: &Path, from: Real, only: &[String]) -> Result<Tally, Error> {
     let mut tally = Tally::new(match from {
         Real::Vm { .. } => "real kernel",
         Real::Recorded => "lab scripts",
@@ -298,11 +348,17 @@ fn record_all(only: &[String]) -> Result<(), Error> {
 
 /// The task.
 pub fn task(args: &[String]) -> crate::Outcome {
-    let only: Vec<String> = args
-        .iter()
-        .filter(|a| !a.starts_with("--"))
-        .cloned()
-        .collect();
+    let mut only: Vec<String> = Vec::new();
+    let mut series = None;
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match arg.as_str() {
+            "--kernel" => series = Some(rest.next().ok_or("--kernel which?")?),
+            "--record" | "--recorded" | "--long" => {}
+            name if name.starts_with('-') => return Err(format!("{name}: no such option").into()),
+            name => only.push(name.to_owned()),
+        }
+    }
     let option = |name: &str| args.iter().any(|a| a == name);
     if option("--record") {
         record_all(&only)?;
@@ -315,6 +371,14 @@ pub fn task(args: &[String]) -> crate::Outcome {
         },
     };
     let lkm = crate::test::release_binary()?;
-    let tally = all(&lkm, from, &only)?;
+    let tally = match series {
+        None => all(&lkm, from, &only)?,
+        Some(_) if from == Real::Recorded => return Err("the records are of a 6.1".into()),
+        Some(series) => {
+            let mut scripts = scripts()?;
+            scripts.retain(|(name, _)| only.is_empty() || only.contains(name));
+            on(&Stage::build_for(series, &scripts)?, &lkm, from, &only)?
+        }
+    };
     Ok(ExitCode::from(u8::from(!tally::close(&[tally]))))
 }

@@ -115,17 +115,49 @@ pub fn make(
 /// Builds all modules for a kernel and answers the directory of the `.ko` files.
 pub fn build(headers: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let out = built_dir(headers);
+    let sources = sources()?;
+    build_into(headers, &sources, &out, verbose)?;
+    let mut idle = Vec::new();
+    for source in &sources {
+        idle.extend(idle_claims(source, &out)?);
+    }
+    if idle.is_empty() {
+        Ok(out)
+    } else {
+        Err(format!("//#Conforms: {}", idle.join("; ")).into())
+    }
+}
+
+/// Builds those modules of the sources that have one of these names, in a directory of their own.
+pub fn build_some(
+    headers: &Headers,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let out = target_directory()
+        .join("modules-some")
+        .join(&headers.release);
+    let mut sources = sources()?;
+    sources.retain(|s| wanted(&s.name));
+    build_into(headers, &sources, &out, false)?;
+    Ok(out)
+}
+
+fn build_into(
+    headers: &Headers,
+    sources: &[Source],
+    out: &Path,
+    verbose: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
     let blind = out.join("blind");
     fs::create_dir_all(&blind)?;
-    let sources = sources()?;
     // modpost refuses what the loader is to refuse: such modules are built in a second run, which
     // knows the exports of the first without their licences and namespaces.
     let (hidden, open): (Vec<&Source>, Vec<&Source>) = sources.iter().partition(|s| {
         fs::read_to_string(&s.path).is_ok_and(|t| t.lines().any(|l| l.trim() == "//#Build: blind"))
     });
-    copy_sources(&open, &out)?;
-    drop_stale(&out, &sources)?;
-    make(headers, &out, &[], !verbose)?;
+    copy_sources(&open, out)?;
+    drop_stale(out, sources)?;
+    make(headers, out, &[], !verbose)?;
     if !hidden.is_empty() {
         let exports = fs::read_to_string(out.join("Module.symvers"))?;
         let known = blind.join("exports.symvers");
@@ -143,17 +175,10 @@ pub fn build(headers: &Headers, verbose: bool) -> Result<PathBuf, Box<dyn std::e
         .filter(|s| !out.join(format!("{}.ko", s.name)).is_file())
         .map(|s| s.name.as_str())
         .collect();
-    if !missing.is_empty() {
-        return Err(format!("not built: {}", missing.join(" ")).into());
-    }
-    let mut idle = Vec::new();
-    for source in &sources {
-        idle.extend(idle_claims(source, &out)?);
-    }
-    if idle.is_empty() {
-        Ok(out)
+    if missing.is_empty() {
+        Ok(())
     } else {
-        Err(format!("//#Conforms: {}", idle.join("; ")).into())
+        Err(format!("not built: {}", missing.join(" ")).into())
     }
 }
 

@@ -107,13 +107,32 @@ const NOISE: &[&str] = &[
     "audit: ",
 ];
 
-/// A frame of a call trace: ` sym+0x1/0x2` or ` ? sym+0x1/0x2`.
+/// A frame of a call trace: ` sym+0x1/0x2` or ` ? sym+0x1/0x2`, in the lab also ` sym` for one of its own functions.
 fn is_frame(line: &str) -> bool {
     line.strip_prefix(' ').is_some_and(|rest| {
         let rest = rest.strip_prefix("? ").unwrap_or(rest);
         let word = rest.split(' ').next().unwrap_or("");
-        (word.contains("+0x") && word.contains("/0x")) || word.starts_with("0x")
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        (word.contains("+0x") && word.contains("/0x"))
+            || word.starts_with("0x")
+            || (!rest.is_empty() && rest.chars().all(name))
     })
+}
+
+/// A warning of the kernel's own code: the lab has neither its file and line nor offsets in its functions.
+fn without_source(line: &str) -> Option<String> {
+    let (head, place) = line.strip_prefix("WARNING: ")?.split_once(" at ")?;
+    let function = match place.strip_prefix("the lab's kernel ") {
+        Some(function) => function,
+        // A module's source has a whole path, or has lost it in a record.
+        None => {
+            let (source, function) = place.split_once(' ')?;
+            let own = !source.starts_with('/') && source.contains('/');
+            (own && !function.contains(' ')).then_some(function)?
+        }
+    };
+    let function = function.split('+').next().unwrap_or(function);
+    Some(format!("WARNING: {head} at SOURCE {function}"))
 }
 
 fn is_dump(line: &str) -> bool {
@@ -123,17 +142,19 @@ fn is_dump(line: &str) -> bool {
 /// What a number follows that is another one each time: of a process, and of the thread that ended last.
 const NUMBERED: &[&str] = &["PID: ", "Last thread to run: "];
 
-/// Replaces what differs from boot to boot: hexadecimal numbers of at least eight digits become
+/// Replaces what differs from boot to boot: hexadecimal numbers of at least eight digits that are no small ones become
 /// `ADDR`, a source file loses its directory, a number after one of [`NUMBERED`] becomes `N`.
 pub fn mask(line: &str) -> String {
+    let sourceless = without_source(line);
+    let line = sourceless.as_deref().unwrap_or(line);
     let mut out = String::new();
     let mut word = String::new();
     let flush = |word: &mut String, out: &mut String| {
         let digits = word.strip_prefix("0x").unwrap_or(word);
-        // Nothing but zeros is what is shown to who may not see an address.
+        // Zeros are what is shown to who may not see an address, and small ones are offsets from NULL.
         let hex = digits.len() >= 8
             && digits.chars().all(|c| c.is_ascii_hexdigit())
-            && digits.contains(|c| c != '0');
+            && u64::from_str_radix(digits, 16).is_ok_and(|n| n >= 0x1_0000);
         let address = hex && (word.len() != digits.len() || digits.len() == 16);
         out.push_str(if address { "ADDR" } else { word });
         word.clear();
@@ -286,6 +307,15 @@ mod tests {
         assert_eq!(mask("deadbeefdeadbeef 12345678"), "ADDR 12345678");
         assert_eq!(mask("CPU: 0 PID: 177 at x"), "CPU: 0 PID: N at x");
         assert!(is_dump(" ? do_init_module+0x4c/0x1f0"));
+        assert!(is_dump(" kthread_stop"));
+        assert_eq!(
+            mask("WARNING: CPU: 0 PID: 8 at kernel/kthread.c:75 kthread_stop+0x143/0x170"),
+            mask("WARNING: CPU: 0 PID: 9 at the lab's kernel kthread_stop")
+        );
+        // A module's own place is compared.
+        let own = mask("WARNING: CPU: 0 PID: 8 at /a/m.c:7 f+0x1/0x2 [m]");
+        assert_eq!(own, "WARNING: CPU: 0 PID: N at m.c:7 f+0x1/0x2 [m]");
+        assert_eq!(mask(&own), own);
         assert!(is_dump(" ? 0xffffffffc0000000"));
         assert_eq!(mask("insert /x/ko/a.ko: no"), "insert a.ko: no");
         assert!(!is_dump("hello: loading out-of-tree module taints kernel."));
@@ -332,5 +362,9 @@ mod tests {
     fn an_address_that_is_not_shown_is_no_address() {
         assert_eq!(mask("a 0x0000000000000000"), "a 0x0000000000000000");
         assert_eq!(mask("a 0xffffffffc0000000"), "a ADDR");
+        assert_eq!(
+            mask("address: 00000000000000b8"),
+            "address: 00000000000000b8"
+        );
     }
 }

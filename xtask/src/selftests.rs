@@ -125,11 +125,26 @@ fn unpack(dir: &Path, rows: &[Row]) -> Result<(), Box<dyn std::error::Error>> {
 
 /// Builds what can be built; the directory of the modules.
 pub fn build(headers: &Headers) -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let dir = target_directory()
-        .join("kernel-selftests")
-        .join(&headers.release);
+    build_in("kernel-selftests", headers, rows()?)
+}
+
+/// Builds some of them, for a kernel that not all are written for.
+pub fn build_some(
+    headers: &Headers,
+    names: &[&str],
+) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let mut rows = rows()?;
+    rows.retain(|row| names.contains(&row.module.as_str()));
+    build_in("kernel-selftests-some", headers, rows)
+}
+
+fn build_in(
+    place: &str,
+    headers: &Headers,
+    rows: Vec<Row>,
+) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let dir = target_directory().join(place).join(&headers.release);
     fs::create_dir_all(&dir)?;
-    let rows = rows()?;
     unpack(&dir, &rows)?;
     let own = dir.join("tools/testing/selftests");
     fs::create_dir_all(&own)?;

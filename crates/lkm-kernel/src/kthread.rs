@@ -206,10 +206,24 @@ pub fn stop(cx: &mut Cx, ts: u64, function: &'static str) -> R {
     }
     if !cx.kthread.threads.contains_key(&ts) {
         // No thread of ours: the kernel would take a reference first, and fault on a bad pointer.
-        let usage = cx.r32(ts.wrapping_add(cx.off.task_usage))?;
-        cx.w32(ts.wrapping_add(cx.off.task_usage), usage)?;
+        let at = ts.wrapping_add(cx.off.task_usage);
+        let usage = cx.r32(at)?;
+        let flags = cx.r32(ts.wrapping_add(cx.off.task_flags))?;
+        if cx.profile.kthread_on_stack {
+            cx.w32(at, usage)?;
+            return Err(Stop::Fault(lkm_machine::Fault {
+                addr: ts,
+                write: true,
+            }));
+        }
+        cx.w32(at, usage.wrapping_add(1))?;
+        // to_kthread() warns of what is no thread of the kernel, which has no struct kthread either: its first word,
+        // the flags, is written.
+        if flags & sched::PF_KTHREAD == 0 {
+            crate::traps::warn(cx, "", function)?;
+        }
         return Err(Stop::Fault(lkm_machine::Fault {
-            addr: ts,
+            addr: 0,
             write: true,
         }));
     }

@@ -467,6 +467,7 @@ offsets! {
         ratelimit_missed = "ratelimit_state"."missed" or 16;
         ratelimit_begin = "ratelimit_state"."begin" or 24;
         ratelimit_flags = "ratelimit_state"."flags" or 32;
+        device_private_device = "device_private"."device" or 200;
         resource_start = "resource"."start" or 0;
         resource_end = "resource"."end" or 8;
         resource_flags = "resource"."flags" or 24;

@@ -335,9 +335,10 @@ pub fn del(cx: &mut Cx, dev: u64) -> R<()> {
     let kobj = dev + off.device_kobj;
     let parent = cx.r64(dev + off.device_parent)?;
     let Some(added) = cx.devices.added.get(&dev).cloned() else {
-        // Never added, or deleted before: the kernel follows the private pointer.
+        // Never added, or deleted before: kill_device() asks the private part, which may not be there, whether it is
+        // dead: the bit after its pointer to the device.
         let p = cx.r64(dev + off.device_p)?;
-        cx.r64(p)?;
+        cx.r8(p.wrapping_add(off.device_private_device + 8))?;
         return Ok(());
     };
     if let Some(node) = &added.node {

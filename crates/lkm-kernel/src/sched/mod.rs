@@ -31,6 +31,8 @@ pub type Tid = u32;
 
 /// TASK_RUNNING.
 pub const RUNNING: u32 = 0;
+/// task_struct flags: a thread of the kernel.
+pub(crate) const PF_KTHREAD: u32 = 0x0020_0000;
 /// TASK_INTERRUPTIBLE.
 pub const INTERRUPTIBLE: u32 = 1;
 /// TASK_UNINTERRUPTIBLE.
@@ -228,7 +230,7 @@ pub fn new_task(
     let kthread_flag = if kind == TaskKind::User {
         0
     } else {
-        0x0020_0000
+        PF_KTHREAD
     };
     cx.w32(ts + off.task_flags, kthread_flag)?;
     cx.w32(ts + off.task_usage, 1)?;
