@@ -247,7 +247,7 @@ impl Lab {
                 None => fail("ESRCH"),
             },
             Step::Mknod { path, major, minor } => {
-                if !self.root {
+                if !self.user.root() {
                     return fail("EPERM");
                 }
                 let dev = chrdev::mknod(cx, path, chrdev::mkdev(*major, *minor));
