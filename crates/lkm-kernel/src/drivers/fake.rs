@@ -2,7 +2,7 @@
 //! been there before it. What such a device answers is nothing much: zeros, until something is written.
 
 use super::resource::{IORESOURCE_IO, IORESOURCE_MEM, SIZE};
-use super::{bus, core, platform, resource};
+use super::{bus, core, platform};
 use crate::abi::R;
 use crate::{Cx, mm, trace};
 use lkm_trace::Event;
@@ -151,9 +151,4 @@ pub(crate) fn rebind(cx: &mut Cx) -> R<()> {
         }
     }
     Ok(())
-}
-
-/// The memory that stands for a device's.
-pub(super) fn remap(cx: &mut Cx, start: u64, len: u64) -> R<u64> {
-    resource::remapped(cx, start, len)
 }

@@ -292,7 +292,7 @@ fn map(cx: &mut Cx, pdev: u64, index: u64) -> R<u64> {
         (0, _) => Ok(0),
         // ioport_map's: what ioread tells apart from memory.
         (_, true) => Ok(0x10000 + start),
-        _ => fake::remap(cx, start, len),
+        _ => resource::remapped(cx, start, len),
     }
 }
 
@@ -381,7 +381,7 @@ fn pcim_iomap_table(cx: &mut Cx, c: &Call) -> R {
 fn read(cx: &mut Cx, c: &Call, width: usize) -> R {
     let [pdev, place, to, ..] = c.a;
     let place = u64::from(place as u32) as usize;
-    if place % width != 0 {
+    if !place.is_multiple_of(width) {
         return Ok(BAD_REGISTER);
     }
     let bytes = function(cx, pdev).and_then(|f| f.config.get(place..place + width));
@@ -411,7 +411,7 @@ fn read_only(place: usize) -> bool {
 fn write(cx: &mut Cx, c: &Call, width: usize) -> R {
     let [pdev, place, value, ..] = c.a;
     let place = u64::from(place as u32) as usize;
-    if place % width != 0 {
+    if !place.is_multiple_of(width) {
         return Ok(BAD_REGISTER);
     }
     if let Some(function) = function(cx, pdev)

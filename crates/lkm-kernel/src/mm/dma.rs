@@ -101,9 +101,8 @@ fn dmam_free(cx: &mut Cx, c: &Call) -> R {
 }
 
 /// dma_map_page_attrs(dev, page, offset, size, direction, attrs): the page's own address.
-fn dma_map_page(cx: &mut Cx, c: &Call) -> R {
+fn dma_map_page(_: &mut Cx, c: &Call) -> R {
     let page = mm::pages::address_of(c.a[1]).unwrap_or(c.a[1]);
-    let _ = cx;
     Ok(page + c.a[2])
 }
 
