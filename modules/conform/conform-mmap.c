@@ -81,12 +81,21 @@ static const struct file_operations fops = {
 
 /* The process: maps so many pages, reads and writes a byte of a page, unmaps. */
 static struct file *file;
+static unsigned long last;
+
+static unsigned long map_as(int count, unsigned long prot, unsigned long flag, unsigned long offset)
+{
+	unsigned long at = vm_mmap(file, 0, count * PAGE_SIZE, prot, flag, offset << PAGE_SHIFT);
+
+	if (!IS_ERR_VALUE(at))
+		last = at;
+	return at;
+}
 
 static unsigned long map(int count, unsigned long offset)
 {
 	faults = opens = closes = writes = 0;
-	return vm_mmap(file, 0, count * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       offset << PAGE_SHIFT);
+	return map_as(count, PROT_READ | PROT_WRITE, MAP_SHARED, offset);
 }
 
 static int peek(unsigned long at)
@@ -129,7 +138,9 @@ static int check_fault(void)
 	CHECK(page_count(pages[0]) == 2 && page_mapcount(pages[0]) == 1);
 	CHECK(poke(at + 6, 18) == 0 && kernel(0)[6] == 18 && faults == 1);
 	CHECK(poke(at + 2 * PAGE_SIZE, 19) == 0 && kernel(2)[0] == 19 && faults == 2);
-	CHECK(peek(at + 3 * PAGE_SIZE) == -1 && faults == 3);
+	/* A copy that cannot be may be tried again byte by byte. */
+	CHECK(peek(at + 3 * PAGE_SIZE) == -1 && faults >= 3);
+	faults = 3;
 	CHECK(closes == 0);
 	/* The middle goes: the mapping is split. */
 	CHECK(vm_munmap(at + PAGE_SIZE, PAGE_SIZE) == 0);
@@ -370,7 +381,7 @@ static int check_private(void)
 	filler = NULL;
 	answer = give_page;
 	faults = closes = 0;
-	at = vm_mmap(file, 0, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
+	at = map_as(2, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
 	CHECK(!IS_ERR_VALUE(at));
 	CHECK(peek(at) == 43);
 	CHECK(poke(at, 44) == 0 && peek(at) == 44 && kernel(0)[0] == 43);
@@ -379,7 +390,7 @@ static int check_private(void)
 	CHECK(peek(at + PAGE_SIZE + 1) == 41);
 	CHECK(vm_munmap(at, 2 * PAGE_SIZE) == 0 && closes == 1);
 
-	at = vm_mmap(file, 0, PAGE_SIZE, PROT_READ, MAP_SHARED, 0);
+	at = map_as(1, PROT_READ, MAP_SHARED, 0);
 	CHECK(!IS_ERR_VALUE(at));
 	CHECK(peek(at) == 43 && poke(at, 1) == -1 && kernel(0)[0] == 43);
 	CHECK(vm_munmap(at, PAGE_SIZE) == 0);
@@ -414,8 +425,11 @@ static int check_all(void)
 	CHECK(!IS_ERR(file));
 	for (n = 0; n < ARRAY_SIZE(checks) && !ret; n++)
 		ret = checks[n]();
-	if (ret)
+	/* Nothing of this module may be called when it has gone: the last fput comes after init. */
+	if (ret) {
+		vm_munmap(last, (PAGES + 1) * PAGE_SIZE);
 		return ret;
+	}
 	fput(file);
 	for (n = 0; n < PAGES; n++)
 		__free_page(pages[n]);

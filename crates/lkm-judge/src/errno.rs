@@ -1,36 +1,12 @@
-//! Names of the error numbers that reports show (include/uapi/asm-generic/errno*.h).
+//! Error numbers as reports show them.
 
 /// A result with the name of its errno.
 pub(crate) fn errno_text(value: i64) -> String {
-    match errno_name(value) {
+    let number = u32::try_from(value.unsigned_abs())
+        .ok()
+        .filter(|_| value < 0);
+    match number.and_then(lkm_trace::errno::name) {
         Some(name) => format!("{value} ({name})"),
         None => value.to_string(),
     }
-}
-
-fn errno_name(value: i64) -> Option<&'static str> {
-    Some(match -value {
-        1 => "EPERM",
-        2 => "ENOENT",
-        4 => "EINTR",
-        5 => "EIO",
-        6 => "ENXIO",
-        8 => "ENOEXEC",
-        11 => "EAGAIN",
-        12 => "ENOMEM",
-        13 => "EACCES",
-        14 => "EFAULT",
-        16 => "EBUSY",
-        17 => "EEXIST",
-        19 => "ENODEV",
-        22 => "EINVAL",
-        28 => "ENOSPC",
-        34 => "ERANGE",
-        38 => "ENOSYS",
-        62 => "ETIME",
-        95 => "EOPNOTSUPP",
-        110 => "ETIMEDOUT",
-        517 => "EPROBE_DEFER",
-        _ => return None,
-    })
 }

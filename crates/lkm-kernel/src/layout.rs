@@ -301,6 +301,24 @@ offsets! {
         subprocess_size = "subprocess_info";
     }
     optional {
+        iter_iov = "iov_iter"."iov";
+        iter_user_backed = "iov_iter"."user_backed";
+        iter_type = "iov_iter"."iter_type";
+        iter_data_source = "iov_iter"."data_source";
+        iter_offset = "iov_iter"."iov_offset";
+        iter_kvec = "iov_iter"."kvec";
+        iter_count = "iov_iter"."count";
+        iter_nr_segs = "iov_iter"."nr_segs";
+        msg_iter = "msghdr"."msg_iter";
+        fops_read_iter = "file_operations"."read_iter";
+        fops_write_iter = "file_operations"."write_iter";
+        proto_ops_bind = "proto_ops"."bind";
+        proto_ops_connect = "proto_ops"."connect";
+        proto_ops_listen = "proto_ops"."listen";
+        proto_ops_shutdown = "proto_ops"."shutdown";
+        proto_ops_ioctl = "proto_ops"."ioctl";
+        proto_ops_sendmsg = "proto_ops"."sendmsg";
+        proto_ops_recvmsg = "proto_ops"."recvmsg";
         task_policy = "task_struct"."policy";
         task_prio = "task_struct"."prio";
         task_static_prio = "task_struct"."static_prio";
@@ -507,6 +525,9 @@ offsets! {
         radix_iter_node = "radix_tree_iter"."node" or 24;
         idr_base = "idr"."idr_base" or 16;
         idr_next = "idr"."idr_next" or 20;
+        kiocb_filp = "kiocb"."ki_filp" or 0;
+        kiocb_pos = "kiocb"."ki_pos" or 8;
+        kiocb_flags = "kiocb"."ki_flags" or 32;
         vmf_vma = "vm_fault"."vma" or 0;
         vmf_gfp_mask = "vm_fault"."gfp_mask" or 8;
         vmf_pgoff = "vm_fault"."pgoff" or 16;

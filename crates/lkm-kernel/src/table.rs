@@ -295,6 +295,7 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::printk::sprintf::ROWS,
         crate::swnode::ROWS,
         crate::mm::pages::ROWS,
+        crate::net::socket::ROWS,
         crate::mm::remap::ROWS,
         crate::mm::memory::ROWS,
         crate::mm::percpu::ROWS,

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod errno;
 mod event;
 pub mod misuse;
 mod wire;

@@ -4,7 +4,10 @@
 use super::files::{self, Backing, FMODE_READ, FMODE_WRITE};
 use crate::Cx;
 use crate::abi::{R, errno::*};
-use crate::mm::uaccess;
+use crate::fs::open::O_APPEND;
+use crate::layout::NONE;
+use crate::lib::iov_iter;
+use crate::mm::{self, uaccess};
 use crate::sched;
 
 /// Most bytes of one read or write.
@@ -47,12 +50,50 @@ pub fn read_file(cx: &mut Cx, file: u64, buf: u64, len: u64) -> R<i64> {
         _ => {
             let read = method(cx, file, cx.off.fops_read)?;
             if read == 0 {
-                return Ok(i64::from(-EINVAL));
+                return through_iter(cx, file, buf, len, false);
             }
             let pos = file + cx.off.file_f_pos;
             Ok(cx.call_guest(read, &[file, buf, len, pos]) as i64)
         }
     }
+}
+
+/// Room for a kiocb, an iov_iter and an iovec.
+const ITER_ROOM: u64 = 512;
+
+/// new_sync_read and new_sync_write: a file that has the method for iterators only.
+fn through_iter(cx: &mut Cx, file: u64, buf: u64, len: u64, write: bool) -> R<i64> {
+    let off = cx.off;
+    let member = if write {
+        off.fops_write_iter
+    } else {
+        off.fops_read_iter
+    };
+    let function = if member == NONE || off.iter_kvec == NONE {
+        0
+    } else {
+        method(cx, file, member)?
+    };
+    if function == 0 {
+        return Ok(i64::from(-EINVAL));
+    }
+    let room = mm::kalloc(cx, ITER_ROOM)?;
+    let (iter, vec) = (room + ITER_ROOM / 2, room + ITER_ROOM - 16);
+    iov_iter::single(cx, iter, vec, buf, len, write)?;
+    let pos = cx.r64(file + off.file_f_pos)?;
+    cx.w64(room + off.kiocb_filp, file)?;
+    cx.w64(room + off.kiocb_pos, pos)?;
+    let flags = cx.r32(file + off.file_f_flags)?;
+    // IOCB_APPEND, for a file that was opened so.
+    let append = if flags & O_APPEND != 0 { 2 } else { 0 };
+    cx.w32(room + off.kiocb_flags, append)?;
+    let answer = cx.call_guest(function, &[room, iter]) as i64;
+    if answer > 0 {
+        let pos = cx.r64(room + off.kiocb_pos)?;
+        cx.w64(file + off.file_f_pos, pos)?;
+    }
+    mm::kfree(cx, room);
+    Ok(answer)
 }
 
 /// vfs_write of an open file from user memory.
@@ -68,7 +109,7 @@ pub fn write_file(cx: &mut Cx, file: u64, buf: u64, len: u64) -> R<i64> {
         _ => {
             let write = method(cx, file, cx.off.fops_write)?;
             if write == 0 {
-                return Ok(i64::from(-EINVAL));
+                return through_iter(cx, file, buf, len, true);
             }
             let pos = file + cx.off.file_f_pos;
             Ok(cx.call_guest(write, &[file, buf, len, pos]) as i64)

@@ -11,6 +11,7 @@ mod find_bit;
 pub(crate) mod hexdump;
 mod idr;
 mod iomap;
+pub(crate) mod iov_iter;
 mod kfifo;
 mod kstrtox;
 mod llist;
@@ -41,6 +42,7 @@ pub(crate) const ROWS: &[&[Row]] = &[
     find_bit::ROWS,
     hexdump::ROWS,
     iomap::ROWS,
+    iov_iter::ROWS,
     kstrtox::ROWS,
     math::ROWS,
     parser::ROWS,

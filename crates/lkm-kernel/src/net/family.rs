@@ -3,7 +3,7 @@
 
 use super::socket_file;
 use crate::abi::{Call, R, errno::*, neg};
-use crate::fs::files::{self, KernelOps};
+use crate::fs::files;
 use crate::hash::Map;
 use crate::module::{kmod, refs};
 use crate::sched::Tid;
@@ -66,14 +66,29 @@ fn sock_register(cx: &mut Cx, c: &Call) -> R {
         return Ok(neg(EEXIST));
     }
     cx.net.families.families.insert(family, c.a[0]);
-    let text = format!("NET: Registered protocol family {family}\n");
-    crate::printk::log(cx, 6, &text);
+    tell(cx, "Registered", family);
     Ok(0)
+}
+
+/// pf_family_names, without their `PF_`.
+const NAMES: &str = "UNSPEC UNIX INET AX25 IPX APPLETALK NETROM BRIDGE ATMPVC X25 INET6 ROSE DECnet NETBEUI SECURITY \
+    KEY NETLINK/PF_ROUTE PACKET ASH ECONET ATMSVC RDS SNA IRDA PPPOX WANPIPE LLC IB MPLS CAN TIPC BLUETOOTH IUCV RXRPC \
+    ISDN PHONET IEEE802154 CAIF ALG NFC VSOCK KCM QIPCRTR SMC XDP MCTP";
+
+/// Kernels of today log a family's name, older ones its number.
+fn tell(cx: &mut Cx, what: &str, family: u32) {
+    let name = NAMES.split(' ').nth(family as usize);
+    let text = match name.filter(|_| !cx.profile.old_oops) {
+        Some(name) => format!("NET: {what} PF_{name} protocol family\n"),
+        None => format!("NET: {what} protocol family {family}\n"),
+    };
+    crate::printk::log(cx, 6, &text);
 }
 
 fn sock_unregister(cx: &mut Cx, c: &Call) -> R {
     if let Some(ops) = cx.net.families.families.remove(&(c.a[0] as u32)) {
         crate::trace::released(cx, "socket family", ops);
+        tell(cx, "Unregistered", c.a[0] as u32);
     }
     Ok(0)
 }
@@ -121,12 +136,10 @@ fn sock_init_data(cx: &mut Cx, c: &Call) -> R {
     Ok(0)
 }
 
-static SOCKET: KernelOps = KernelOps {
-    read: None,
-    write: None,
-    ioctl: None,
-    release: Some(release),
-};
+/// The struct socket of a socket file.
+pub(super) fn socket_of(cx: &Cx, file: u64) -> Option<u64> {
+    cx.net.families.open.get(&file).map(|&(sock, _)| sock)
+}
 
 /// A socket that its family has created, for whom its operations' and its protocol's modules are to be pinned.
 struct Created {
@@ -210,7 +223,7 @@ pub fn socket(cx: &mut Cx, tid: Tid, family: u32, kind: u32, protocol: u32) -> R
         Err(errno) => return Ok(errno),
     };
     let what = format!("protocol: family {family}");
-    let file = socket_file(cx, &what, &SOCKET, u64::from(family))?;
+    let file = socket_file(cx, &what, &super::socket::SOCKET, u64::from(family))?;
     keep(cx, &made, file)?;
     crate::module::owner::check(cx, &what, made.ops, &[], &made.owners, "socket")?;
     let fd = files::install(cx, tid, file);
@@ -219,7 +232,7 @@ pub fn socket(cx: &mut Cx, tid: Tid, family: u32, kind: u32, protocol: u32) -> R
 }
 
 /// sock_release: the operation, then the owner's reference.
-fn release(cx: &mut Cx, file: u64) -> R<()> {
+pub(super) fn release(cx: &mut Cx, file: u64) -> R<()> {
     let Some((sock, owner)) = cx.net.families.open.remove(&file) else {
         return Ok(());
     };

@@ -12,6 +12,7 @@ pub(crate) mod pernet;
 pub(crate) mod print;
 pub(crate) mod queue;
 pub mod skb;
+pub mod socket;
 
 use crate::Cx;
 use crate::abi::R;

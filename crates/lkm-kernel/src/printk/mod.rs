@@ -2,7 +2,6 @@
 
 mod address;
 pub(crate) mod dev;
-mod errname;
 mod flags;
 pub mod format;
 mod pointer;

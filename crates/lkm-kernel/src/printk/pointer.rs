@@ -1,7 +1,7 @@
 //! What `%p` can be: the letters behind it choose how the thing pointed to is printed (pointer() of lib/vsprintf.c).
 
 use super::format::{self, Source, Spec, number, precise, widen};
-use super::{address, errname, flags, stamp};
+use super::{address, flags, stamp};
 use crate::Cx;
 use crate::abi::{R, VaList, is_err};
 use crate::module::kallsyms;
@@ -138,7 +138,7 @@ pub(super) fn pointer(
         b'x' => value(out, ptr, spec),
         b'e' if is_err(ptr) => {
             let errno = ptr.wrapping_neg() as u32;
-            match errname::name(errno) {
+            match lkm_trace::errno::name(errno) {
                 Some(name) => precise(out, format!("-{name}").as_bytes(), spec),
                 None => {
                     let decimal = Spec {

@@ -121,14 +121,30 @@ pub(crate) fn parse(first: &str, rest: &[String]) -> Option<Result<Doing, String
             }
         }
         ("socket", _) => Err("socket NAME netlink PROTOCOL".into()),
-        ("bind", [name, groups]) => number(groups).and_then(|groups| {
-            doing(
-                name,
-                Act::Bind {
-                    groups: groups as u32,
-                },
-            )
-        }),
+        ("bind", [name, address]) => doing(
+            name,
+            Act::Bind {
+                groups: number(address).ok().map(|groups| groups as u32),
+                address: (*address).to_owned(),
+            },
+        ),
+        ("connect", [name, address]) => doing(name, Act::Connect((*address).to_owned())),
+        ("connect", _) => Err("connect NAME ADDRESS".into()),
+        ("listen", [name, backlog @ ..]) if backlog.len() < 2 => {
+            number(backlog.first().unwrap_or(&"128"))
+                .and_then(|backlog| doing(name, Act::Listen(backlog as u32)))
+        }
+        ("listen", _) => Err("listen NAME [BACKLOG]".into()),
+        ("shutdown", [name]) => doing(name, Act::Shutdown(2)),
+        ("shutdown", [name, how @ ("read" | "write" | "both")]) => {
+            let how = match *how {
+                "read" => 0,
+                "write" => 1,
+                _ => 2,
+            };
+            doing(name, Act::Shutdown(how))
+        }
+        ("shutdown", _) => Err("shutdown NAME [read|write|both]".into()),
         ("send", [name, text]) => doing(name, Act::Send((*text).to_owned())),
         ("send", _) => Err("send NAME \"TEXT\"".into()),
         ("recv", [name]) => doing(name, Act::Recv),
@@ -192,7 +208,7 @@ pub(crate) fn parse(first: &str, rest: &[String]) -> Option<Result<Doing, String
         ("close", _) => Err("close NAME".into()),
         ("exit", [name]) => doing(name, Act::Exit),
         ("exit", _) => Err("exit NAME".into()),
-        ("bind", _) => Err("bind NAME GROUPS".into()),
+        ("bind", _) => Err("bind NAME GROUPS|ADDRESS".into()),
         ("read", _) => Err("read NAME [COUNT]".into()),
         ("put", _) => Err("put NAME \"TEXT\"".into()),
         ("ioctl", _) => Err("ioctl NAME COMMAND [ARGUMENT]".into()),

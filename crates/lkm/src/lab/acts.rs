@@ -5,6 +5,7 @@ use lkm_kernel::Cx;
 use lkm_kernel::abi::{R, errno};
 use lkm_kernel::fs::{files, open, ops};
 use lkm_kernel::mm::{memory, mmap};
+use lkm_kernel::net::socket::{self, Deed};
 use lkm_kernel::net::{family, netlink};
 use lkm_kernel::sched;
 use lkm_trace::TaskEnd;
@@ -26,9 +27,14 @@ pub(crate) enum Act {
         kind: u32,
         protocol: u32,
     },
+    /// bind(2): netlink groups, or an address of another family.
     Bind {
-        groups: u32,
+        groups: Option<u32>,
+        address: String,
     },
+    Connect(String),
+    Listen(u32),
+    Shutdown(u32),
     Send(String),
     Recv,
     Read(u64),
@@ -121,6 +127,14 @@ fn read_all(cx: &mut Cx, fd: u32) -> R<(Vec<u8>, i64)> {
     Ok((all, 0))
 }
 
+/// A call on a socket of a family that a module registered; netlink has none of these.
+fn on_socket(cx: &mut Cx, fd: u32, deed: &Deed) -> R<i64> {
+    match files::lookup(cx, sched::current_tid(cx), fd) {
+        Some(file) => socket::act(cx, file, deed),
+        None => Ok(i64::from(-errno::EBADF)),
+    }
+}
+
 /// The running process ends by a signal that its own access brought; 0 is none.
 fn died(cx: &mut Cx, signal: u32) {
     if signal != 0 {
@@ -162,19 +176,37 @@ impl Act {
                 kind,
                 protocol,
             } => family::socket(cx, tid, *family, *kind, *protocol),
-            Act::Bind { groups } => match files::lookup(cx, tid, fd) {
-                Some(file) => netlink::bind(cx, file, *groups),
+            Act::Bind { groups, address } => match files::lookup(cx, tid, fd) {
+                Some(file) if socket::is_one(cx, file) => {
+                    socket::act(cx, file, &Deed::Bind(address.as_bytes().to_vec()))
+                }
+                Some(file) => match groups {
+                    Some(groups) => netlink::bind(cx, file, *groups),
+                    None => Ok(i64::from(-errno::EINVAL)),
+                },
                 None => Ok(i64::from(-errno::EBADF)),
             },
-            Act::Send(text) => netlink::send(cx, tid, fd, text.as_bytes()),
-            Act::Recv => Ok(match netlink::receive(cx, tid, fd)? {
-                Ok(bytes) => {
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    out.push(text.trim_end_matches(['\0', '\n']).to_owned());
-                    0
-                }
-                Err(errno) => errno,
-            }),
+            Act::Connect(address) => on_socket(cx, fd, &Deed::Connect(address.as_bytes().to_vec())),
+            Act::Listen(backlog) => on_socket(cx, fd, &Deed::Listen(*backlog)),
+            Act::Shutdown(how) => on_socket(cx, fd, &Deed::Shutdown(*how)),
+            Act::Send(text) => match files::lookup(cx, tid, fd) {
+                Some(file) if socket::is_one(cx, file) => socket::send(cx, file, text.as_bytes()),
+                _ => netlink::send(cx, tid, fd, text.as_bytes()),
+            },
+            Act::Recv => {
+                let got = match files::lookup(cx, tid, fd) {
+                    Some(file) if socket::is_one(cx, file) => socket::receive(cx, file, 4096)?,
+                    _ => netlink::receive(cx, tid, fd)?,
+                };
+                Ok(match got {
+                    Ok(bytes) => {
+                        let text = String::from_utf8_lossy(&bytes).into_owned();
+                        out.push(text.trim_end_matches(['\0', '\n']).to_owned());
+                        0
+                    }
+                    Err(errno) => errno,
+                })
+            }
             Act::Read(count) => Ok(match ops::read(cx, fd, *count)? {
                 Ok(bytes) => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();

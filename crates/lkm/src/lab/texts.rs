@@ -25,54 +25,16 @@ pub(super) fn errno_name(value: i64) -> String {
     if value >= 0 {
         return value.to_string();
     }
-    let names: &[(i32, &str)] = &[
-        (1, "EPERM"),
-        (2, "ENOENT"),
-        (3, "ESRCH"),
-        (4, "EINTR"),
-        (5, "EIO"),
-        (6, "ENXIO"),
-        (7, "E2BIG"),
-        (8, "ENOEXEC"),
-        (9, "EBADF"),
-        (10, "ECHILD"),
-        (11, "EWOULDBLOCK"),
-        (12, "ENOMEM"),
-        (13, "EACCES"),
-        (14, "EFAULT"),
-        (16, "EBUSY"),
-        (17, "EEXIST"),
-        (19, "ENODEV"),
-        (20, "ENOTDIR"),
-        (21, "EISDIR"),
-        (22, "EINVAL"),
-        (25, "ENOTTY"),
-        (26, "ETXTBSY"),
-        (27, "EFBIG"),
-        (28, "ENOSPC"),
-        (30, "EROFS"),
-        (88, "ENOTSOCK"),
-        (90, "EMSGSIZE"),
-        (93, "EPROTONOSUPPORT"),
-        (97, "EAFNOSUPPORT"),
-        (111, "ECONNREFUSED"),
-        (34, "ERANGE"),
-        (36, "ENAMETOOLONG"),
-        (38, "ENOSYS"),
-        (62, "ETIME"),
-        (65, "ENOPKG"),
-        (74, "EBADMSG"),
-        (95, "EOPNOTSUPP"),
-        (110, "ETIMEDOUT"),
-        (126, "ENOKEY"),
-        (129, "EKEYREJECTED"),
-        (512, "EINTR"),
-    ];
-    let errno = (-value) as i32;
-    names
-        .iter()
-        .find(|(n, _)| *n == errno)
-        .map_or_else(|| format!("errno {errno}"), |(_, name)| (*name).to_owned())
+    let errno = value.unsigned_abs();
+    match errno {
+        11 => "EWOULDBLOCK".into(),
+        // What the kernel's restart code reaches user space as.
+        512 => "EINTR".into(),
+        _ => u32::try_from(errno)
+            .ok()
+            .and_then(lkm_trace::errno::name)
+            .map_or_else(|| format!("errno {errno}"), str::to_owned),
+    }
 }
 
 /// A `mod` line; None for a module that /proc/modules does not show.

@@ -135,3 +135,5 @@ impl Explanation {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_machines;

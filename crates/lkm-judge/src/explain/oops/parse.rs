@@ -1,4 +1,4 @@
-//! Reads the facts out of an oops text: x86-64 as of 6.1, x86 as of 2.6.32 to 4.x, ARM as of 4.4.
+//! Reads the facts out of an oops text: x86-64 as of 6.1 and 6.12, x86 as of 2.6.32 to 4.x, ARM as of 4.4, arm64, RISC-V.
 
 use serde::Serialize;
 
@@ -143,6 +143,18 @@ pub fn parse(text: &str) -> Option<Oops> {
         Machine::Unknown
     };
     let (comm, pid) = task(body, kind);
+    let at = place(body);
+    let mut frames = frames(body, machine);
+    // arm64 and RISC-V begin the trace with the place itself.
+    let same = |f: &Frame| {
+        f.offset.is_some()
+            && at
+                .as_ref()
+                .is_some_and(|at| at.symbol == f.symbol && at.offset == f.offset)
+    };
+    if frames.first().is_some_and(same) {
+        frames.remove(0);
+    }
     Some(Oops {
         kind,
         headline: headline(body),
@@ -152,9 +164,9 @@ pub fn parse(text: &str) -> Option<Oops> {
         comm,
         pid,
         release: release(body),
-        at: place(body),
+        at,
         link: after(body, "LR is at ").and_then(|t| frame(word(t), "")),
-        frames: frames(body, machine),
+        frames,
         modules: modules(body),
         last_unloaded: between(body, "[last unloaded: ", "]")
             .map(|t| strip_flags(word(t)).0.to_owned())
@@ -174,6 +186,8 @@ fn headline(body: &str) -> String {
         " PGD",
         " IP:",
         " Oops",
+        " Mem abort",
+        " *pde",
         " Internal",
         " CPU:",
         " Modules",
@@ -223,7 +237,28 @@ fn access(body: &str, machine: Machine) -> Option<Access> {
             _ => Access::Read,
         });
     }
-    let code = hex(after(body, "Oops: ")?)?;
+    // arm64 has the exception's class and syndrome in words, RISC-V the cause by its number.
+    if body.contains(": IABT") {
+        return Some(Access::Fetch);
+    }
+    if let Some(write) = after(body, "WnR = ").and_then(number) {
+        return Some(if write != 0 {
+            Access::Write
+        } else {
+            Access::Read
+        });
+    }
+    if let Some(cause) = after(body, " cause: ").and_then(hex) {
+        return match cause {
+            12 => Some(Access::Fetch),
+            13 => Some(Access::Read),
+            15 => Some(Access::Write),
+            _ => None,
+        };
+    }
+    // 6.11 and later say "Oops: Oops: 0002".
+    let code = after(body, "Oops: ")?;
+    let code = hex(code.strip_prefix("Oops: ").unwrap_or(code))?;
     Some(match machine {
         Machine::Arm if code & 0x800 != 0 => Access::Write,
         Machine::Arm => Access::Read,
@@ -272,7 +307,7 @@ fn release(body: &str) -> String {
     let mut last = "";
     for word in line.split(' ').take(24) {
         if word.starts_with('#') {
-            return last.chars().take(64).collect();
+            return last.trim_start_matches('(').chars().take(64).collect();
         }
         last = word;
     }
@@ -291,6 +326,14 @@ fn place(body: &str) -> Option<Frame> {
     }
     if let Some(tail) = after(body, " IP: ").or_else(|| after(body, "EIP: ")) {
         return after_addresses(tail);
+    }
+    for mark in [" epc : ", " pc : "] {
+        // RISC-V and arm64; ARM has an address there, and said it before.
+        if let Some(tail) = after(body, mark)
+            && let Some(at) = after_addresses(tail)
+        {
+            return Some(at);
+        }
     }
     if let Some(tail) = between(body, "WARNING: CPU:", " Modules").and_then(|t| after(t, " at ")) {
         // "WARNING: CPU: 0 PID: 1 at FILE:LINE func+0x1/0x2"
@@ -389,7 +432,9 @@ fn frames(body: &str, machine: Machine) -> Vec<Frame> {
     if machine == Machine::Arm {
         return arm_frames(body);
     }
-    let Some(tail) = after(body, "Call Trace:").or_else(|| after(body, "Call trace:")) else {
+    let trace = after(body, "Call Trace:").or_else(|| after(body, "Call trace:"));
+    // RISC-V may leave the heading out: its frames follow the cause.
+    let Some(tail) = trace.or_else(|| after(body, " cause: ")) else {
         return Vec::new();
     };
     let end = ["Modules linked in:", "</TASK>", " Code:", " RIP:", "==="]
@@ -425,6 +470,12 @@ fn frames(body: &str, machine: Machine) -> Vec<Frame> {
         sure = true;
         if found.len() >= MAX_FRAMES {
             break;
+        }
+    }
+    // A kernel without frame pointers is sure of none: then they are all there is to go by.
+    if found.iter().all(|f| !f.sure) {
+        for frame in &mut found {
+            frame.sure = true;
         }
     }
     found

@@ -132,7 +132,9 @@ pub(super) fn freed_module(s: &Scene<'_>) -> Option<Found> {
     if null || !(bare_address || fetch) || s.oops.kind != Kind::Fault {
         return None;
     }
-    let (names, rule, what) = CALLERS.iter().find(|(names, ..)| s.through(names))?;
+    let Some((names, rule, what)) = CALLERS.iter().find(|(names, ..)| s.through(names)) else {
+        return by_context(s);
+    };
     let gone = if s.oops.last_unloaded.is_empty() {
         "a module that has gone".to_owned()
     } else {
@@ -152,5 +154,38 @@ pub(super) fn freed_module(s: &Scene<'_>) -> Option<Found> {
             "the instruction pointer has no symbol: nothing is loaded at that address".to_owned(),
             format!("{via} in the chain is what calls such functions"),
         ],
+    )
+}
+
+/// No caller is known, but a module went before: where it ran says what it can have been.
+fn by_context(s: &Scene<'_>) -> Option<Found> {
+    let jumped = s
+        .oops
+        .at
+        .as_ref()
+        .is_some_and(|f| f.symbol.is_empty() && f.offset == s.oops.address);
+    if s.oops.last_unloaded.is_empty() || !jumped {
+        return None;
+    }
+    let comm = &s.oops.comm;
+    let interrupt = s.text.contains("<IRQ>")
+        || ["swapper/", "ksoftirqd/"]
+            .iter()
+            .any(|idle| comm.starts_with(idle));
+    let (rule, what) = if interrupt {
+        (
+            "left-running",
+            "an interrupt or what comes after one (a timer, a tasklet, a handler)",
+        )
+    } else {
+        ("left-registered", "something that was registered")
+    };
+    found(
+        rule,
+        format!(
+            "{what} called code that is not there any more, probably of {}, which was unloaded last: it was not stopped or unregistered before the module went",
+            s.oops.last_unloaded
+        ),
+        &["the instruction pointer is the address that faulted, and has no symbol: nothing is loaded there".to_owned()],
     )
 }

@@ -1,4 +1,4 @@
-//! Names of the kernel's errno values (lib/errname.c), for `%pe`.
+//! Names of the kernel's errno values (lib/errname.c): for `%pe`, for the lab's scripts and for reports.
 
 /// Number and name, in order of number.
 #[rustfmt::skip]
