@@ -3,7 +3,7 @@
 //!
 //! Each ROOT (default: `/`; else from the workspace's directory) holds a tree
 //! `lib/modules/VERSION`; give it trees with compressed modules to measure
-//! those. Rounds of both programs take turns, so that other load on the machine hits both; wall ratios are of
+//! those. With `--incremental`, only depmod is measured. Rounds of both programs take turns, so that other load on the machine hits both; wall ratios are of
 //! medians, CPU ratios of sums, ours to kmod's, and below 1 ours is faster.
 //! Short commands run in rows of one program, where each finds the processor's
 //! caches as the one before it left them; how much of such a run is the start
@@ -176,6 +176,7 @@ fn main() -> std::io::Result<()> {
     for root in &mut roots {
         *root = workspace.join(&*root).to_string_lossy().into_owned();
     }
+    let only_incremental = std::env::args().any(|a| a == "--incremental");
     let temp = tempfile::tempdir()?;
     let (theirs, ours) = (temp.path().join("kmod"), temp.path().join("lkm"));
     tools(&theirs, kmod)?;
@@ -216,6 +217,9 @@ fn main() -> std::io::Result<()> {
         let base = base.to_string_lossy().into_owned();
         pair("depmod").measure(&format!("depmod {root}"), 5, 1, &["-b", &base, &version]);
         incremental::measure(&ours.join("depmod"), &root, &modules, &version)?;
+        if only_incremental {
+            continue;
+        }
         let dep = std::fs::read_to_string(modules.join(&version).join("modules.dep"));
         let Ok(dep) = dep else { continue };
         let name = |line: &str| {

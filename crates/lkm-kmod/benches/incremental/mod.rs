@@ -214,10 +214,12 @@ pub fn measure(depmod: &Path, root: &str, modules: &Path, version: &str) -> Resu
     let again = ["-b", &dir, "--incremental", version];
     run(depmod, &full);
     let tree = Tree::read(&base, all)?;
+    let begin = child_seconds();
+    let long: Vec<f64> = (0..ROUNDS).filter_map(|_| run(depmod, &full)).collect();
+    let long_cpu = (child_seconds() - begin) / ROUNDS as f64;
+    let full_wall = median(long);
     for (what, changes) in tree.changes()? {
-        let begin = child_seconds();
-        let long: Vec<f64> = (0..ROUNDS).filter_map(|_| run(depmod, &full)).collect();
-        let long_cpu = (child_seconds() - begin) / ROUNDS as f64;
+        run(depmod, &full);
         run(depmod, &again);
         // What was written a moment ago is not remembered.
         std::thread::sleep(Duration::from_millis(2100));
@@ -236,7 +238,7 @@ pub fn measure(depmod: &Path, root: &str, modules: &Path, version: &str) -> Resu
             short.extend(run(depmod, &again));
         }
         let cpu = (child_seconds() - begin) / (2 * ROUNDS) as f64 / long_cpu;
-        let (full_wall, wall) = (median(long), median(short));
+        let wall = median(short);
         println!(
             "{:<40} {full_wall:9.2} {wall:9.2} ms  wall {:.3}  cpu {cpu:.3}  (full, incremental)",
             format!("depmod {root}: {} modules {what}", changes.len()),
