@@ -365,10 +365,12 @@ impl Record {
         if m.facts.here {
             return self.facts(m, b"");
         }
+        let file = file?;
+        if u64::from(m.facts.len) > file.stat().ok()?.size {
+            return None;
+        }
         let mut bytes = vec![0; m.facts.len as usize];
-        file?
-            .read_exact_at(&mut bytes, u64::from(m.facts.at))
-            .ok()?;
+        file.read_exact_at(&mut bytes, u64::from(m.facts.at)).ok()?;
         (checksum(&bytes) == m.facts.sum).then(|| decode(&bytes))?
     }
 }

@@ -90,6 +90,10 @@ impl Part {
         file: &dyn OpenFile,
         names: impl Iterator<Item = &'n [u8]>,
     ) -> Option<Set<u32>> {
+        // No more than there is, whatever the numbers say.
+        if u64::from(self.at) + u64::from(self.len) > file.stat().ok()?.size {
+            return None;
+        }
         let read = |at: usize, len: usize| {
             if at + len > self.len as usize {
                 return None;
