@@ -446,6 +446,15 @@ pub(crate) fn set_fd(cx: &mut Cx, tid: Tid, fd: u32, file: u64) {
     }
 }
 
+/// Most descriptors of a process (RLIMIT_NOFILE, the usual soft limit).
+const MAX_FDS: usize = 1024;
+
+/// Whether a task may not have another descriptor; three are its terminal.
+pub fn is_full(cx: &Cx, tid: Tid) -> bool {
+    let table = cx.files.by_task.get(&tid);
+    table.is_some_and(|&index| cx.files.tables[index].fds.len() + 3 >= MAX_FDS)
+}
+
 /// The file of a descriptor.
 pub fn lookup(cx: &Cx, tid: Tid, fd: u32) -> Option<u64> {
     let index = *cx.files.by_task.get(&tid)?;
@@ -472,6 +481,9 @@ pub fn dup(cx: &mut Cx, tid: Tid, fd: u32) -> R<i64> {
     let Some(file) = lookup(cx, tid, fd) else {
         return Ok(i64::from(-EBADF));
     };
+    if is_full(cx, tid) {
+        return Ok(i64::from(-EMFILE));
+    }
     get(cx, file)?;
     Ok(i64::from(install(cx, tid, file)))
 }

@@ -51,6 +51,9 @@ pub fn open_file(cx: &mut Cx, path: &str, flags: u32) -> R<Result<u64, i64>> {
 
 /// open(2) of the running process `tid`: a descriptor, or a negative errno.
 pub fn open_path(cx: &mut Cx, tid: Tid, path: &str, flags: u32) -> R<Result<u32, i64>> {
+    if files::is_full(cx, tid) {
+        return Ok(Err(i64::from(-EMFILE)));
+    }
     let answer = match open_file(cx, path, flags)? {
         Ok(file) => Ok(files::install(cx, tid, file)),
         Err(errno) => Err(errno),
