@@ -14,6 +14,17 @@ pub enum DuplicateName {
     WaitThenFail,
 }
 
+/// What request_module does when as many modprobes run as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestLimit {
+    /// ENOMEM at once (up to 4.12).
+    Refuse,
+    /// Say so and wait, killable, then ETIME (up to 6.3).
+    Throttle,
+    /// Wait for a semaphore, not killable, then ETIME.
+    Semaphore,
+}
+
 /// A kernel's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
@@ -50,8 +61,8 @@ pub struct Profile {
     pub taints_before_name: bool,
     /// The UNFORMED state exists.
     pub unformed: bool,
-    /// request_module: refuse over the limit with ENOMEM at once (true) or throttle (false).
-    pub request_refuses: bool,
+    /// request_module: over the limit.
+    pub request_limit: RequestLimit,
     /// request_module with an empty modprobe path: the value it returns.
     pub empty_modprobe: i64,
     /// kthread data lives on the thread's stack and kthread_stop finds it through vfork_done.
@@ -92,7 +103,7 @@ const V6_1: Profile = Profile {
     taints_by_bit: true,
     taints_before_name: true,
     unformed: true,
-    request_refuses: false,
+    request_limit: RequestLimit::Throttle,
     empty_modprobe: -2,
     kthread_on_stack: false,
     sys_close_exported: false,
@@ -111,6 +122,7 @@ const V6_12: Profile = Profile {
     delete_checks_name: false,
     taints_before_name: false,
     strict_elf: true,
+    request_limit: RequestLimit::Semaphore,
     exports: Exports::V6_12,
     ..V6_1
 };
@@ -125,7 +137,7 @@ const V4_4: Profile = Profile {
     delete_checks_name: false,
     unloaded_taints: false,
     taints_by_bit: false,
-    request_refuses: true,
+    request_limit: RequestLimit::Refuse,
     empty_modprobe: 0,
     kthread_on_stack: true,
     sys_close_exported: true,

@@ -3,6 +3,7 @@
 
 use crate::abi::{Call, R, errno::*};
 use crate::printk::dev::Limit;
+use crate::profile::RequestLimit;
 use crate::sched::wait::{Woken, wait_at, wake_at};
 use crate::table::{Row, behaves};
 use crate::{Cx, printk, sched, trace, umh};
@@ -81,10 +82,10 @@ fn checked(cx: &mut Cx, name: &str, wait: bool) -> R<i32> {
     if name.len() >= super::NAME_LEN {
         return Ok(-ENAMETOOLONG);
     }
-    let refused = if cx.profile.request_refuses {
-        refuse(cx, name)
-    } else {
-        throttle(cx, name)?
+    let limit = cx.profile.request_limit;
+    let refused = match limit {
+        RequestLimit::Refuse => refuse(cx, name),
+        RequestLimit::Throttle | RequestLimit::Semaphore => throttle(cx, name)?,
     };
     if refused != 0 {
         return Ok(refused);
@@ -92,7 +93,7 @@ fn checked(cx: &mut Cx, name: &str, wait: bool) -> R<i32> {
     let result = call_modprobe(cx, name, wait);
     // An oops of the caller does not end here: the slot is only lost with it.
     cx.kmod.concurrent -= 1;
-    if !cx.profile.request_refuses {
+    if limit != RequestLimit::Refuse {
         wake_at(cx, KMOD_WQ, usize::MAX)?;
     }
     result
@@ -113,21 +114,25 @@ fn refuse(cx: &mut Cx, name: &str) -> i32 {
     -ENOMEM
 }
 
-/// From 4.13 on: over the limit waits, five seconds at most.
+/// From 4.13 on: over the limit waits, five seconds at most; since 6.4 without a word, and not to be killed
+/// (down_timeout).
 fn throttle(cx: &mut Cx, name: &str) -> R<i32> {
     if cx.kmod.concurrent < MAX_CONCURRENT {
         cx.kmod.concurrent += 1;
         return Ok(0);
     }
-    warn(
-        cx,
-        Warning::Throttling,
-        &format!(
-            "request_module: kmod_concurrent_max (0) close to 0 (max_modprobes: {MAX_CONCURRENT}), for module {name}, throttling..."
-        ),
-    );
+    let mut state = sched::UNINTERRUPTIBLE;
+    if cx.profile.request_limit == RequestLimit::Throttle {
+        state |= sched::WAKEKILL;
+        warn(
+            cx,
+            Warning::Throttling,
+            &format!(
+                "request_module: kmod_concurrent_max (0) close to 0 (max_modprobes: {MAX_CONCURRENT}), for module {name}, throttling..."
+            ),
+        );
+    }
     let until = cx.clock.now + BUSY_TIMEOUT * 1_000_000_000;
-    let state = sched::UNINTERRUPTIBLE | sched::WAKEKILL;
     loop {
         let woken = wait_at(cx, KMOD_WQ, state, Some(until), "__request_module")?;
         if cx.kmod.concurrent < MAX_CONCURRENT {
