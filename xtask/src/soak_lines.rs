@@ -143,6 +143,17 @@ const NONSENSE: &[&str] = &[
     "wait",
     "read a -5",
     "ioctl a b c",
+    "peek",
+    "peek a -1 99999999999999",
+    "fork a",
+    "fork a a",
+    "repeat 99999999999999999999 lsmod",
+    "repeat 3",
+    "end",
+    "mknod x c 999999999999 0",
+    "cat ${nothing}",
+    "${",
+    "tree /nowhere",
 ];
 
 impl Lines {
@@ -306,6 +317,42 @@ impl Lines {
         }
     }
 
+    /// Mappings, children, nodes, mounts, and the system calls of sockets.
+    fn more(&self, random: &mut Random) -> String {
+        let (one, two) = (*random.of(NAMES), *random.of(NAMES));
+        let (place, count) = (random.below(20_000), random.below(9000));
+        let act = match random.below(14) {
+            0 => format!("mmap {one} {two} {place} {} {}", count / 4096 * 4096, {
+                random.of(&["private", "ro", "rw"])
+            }),
+            1 | 2 => format!("peek {one} {place} {count}"),
+            3 | 4 => format!("poke {one} {place} \"some {count}\""),
+            5 => format!("munmap {one} {} 4096", place / 4096 * 4096),
+            6 => format!("ioctl {one} {count} {two}"),
+            7 => return format!("fork {one} {two}"),
+            8 => format!("connect {one} {count}"),
+            9 => format!("listen {one} {}", random.below(9)),
+            10 => format!(
+                "shutdown {one} {}",
+                random.of(&["read", "write", "both", "none"])
+            ),
+            11 => format!(
+                "mknod /dev/{one} c {} {}",
+                random.below(300),
+                random.below(260)
+            ),
+            12 => format!("mount {} /tmp/{one} none", {
+                random.of(&["smallfs", "barefs", "proc", "nope"])
+            }),
+            _ => format!("umount /tmp/{one}"),
+        };
+        match random.below(4) {
+            0 => format!("proc {} {act}", random.of(NAMES)),
+            1 => format!("repeat {} {act}", random.below(30)),
+            _ => act,
+        }
+    }
+
     fn look(&self, random: &mut Random) -> String {
         let path = random.of(&self.paths);
         match random.below(14) {
@@ -324,7 +371,8 @@ impl Lines {
 
     /// A line.
     pub fn next(&mut self, random: &mut Random) -> String {
-        match random.below(40) {
+        match random.below(44) {
+            40..=43 => self.more(random),
             0..=9 => self.insert(random),
             10..=16 => self.remove(random),
             17..=24 => self.files(random),
