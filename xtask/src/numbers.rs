@@ -269,7 +269,9 @@ pub fn masked(line: &str, words: &BTreeSet<String>) -> String {
             continue;
         }
         let word = &rest[..len];
-        let number = number_like(word) && !matches!(word, "0" | "1" | "0x0");
+        // The kernel has names for the numbers of protocol families.
+        let number =
+            number_like(word) && !matches!(word, "0" | "1" | "0x0") || word.starts_with("PF_");
         out.push_str(if number || words.contains(word) {
             "N"
         } else {
@@ -337,8 +339,8 @@ mod tests {
     fn masked_lines_keep_what_is_held() {
         let words = BTreeSet::from(["EIO".to_owned()]);
         assert_eq!(
-            masked("m 1 - Live, EIO -12 at f+0x1f 0", &words),
-            "m 1 - Live, N -N at f+N 0"
+            masked("m 1 - Live, EIO -12 at f+0x1f 0 PF_IB", &words),
+            "m 1 - Live, N -N at f+N 0 N"
         );
     }
 }

@@ -24,7 +24,7 @@ const MEANT: &[&str] = &[
 ];
 
 /// What aliases begin with that the kernel makes itself.
-const KINDS: &[&str] = &["fs"];
+const KINDS: &[&str] = &["fs-", "net-pf-", "char-major-"];
 
 /// The new name of a word: each letter is another letter of the same case.
 pub fn other(word: &str) -> String {
@@ -178,11 +178,12 @@ impl Renaming {
             _ => value.len(),
         };
         let text = String::from_utf8_lossy(&value[..end]).into_owned();
-        let mut new = String::new();
-        for (at, piece) in pieces(&text).into_iter().enumerate() {
-            // By its first word the kernel asks for a kind of module.
-            let kind = at == 0 && key == "alias" && KINDS.contains(&piece);
-            if kind || MEANT.contains(&piece) {
+        // By its first words the kernel asks for a kind of module.
+        let kind = KINDS.iter().find(|k| text.starts_with(**k));
+        let kept = kind.filter(|_| key == "alias").map_or(0, |k| k.len());
+        let mut new = text[..kept].to_owned();
+        for piece in pieces(&text[kept..]) {
+            if MEANT.contains(&piece) {
                 new.push_str(piece);
             } else {
                 new.push_str(&self.change(piece));

@@ -65,6 +65,7 @@ pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx,
         off,
         recorder: trace::Recorder::default(),
         sched: sched::State::default(),
+        identity: sched::identity::State::default(),
         sleepers: sched::wait::Sleepers::default(),
         clock: time::Clock::default(),
         printk: crate::printk::State::default(),
@@ -129,6 +130,7 @@ pub fn boot(profile: Profile, options: Options, types: &dyn Types) -> Result<Cx,
     let mut cx = lkm_machine::start(state, symbols::SLOTS).map_err(|e| e.to_string())?;
     data::boot(&mut cx)?;
     symbols::boot(&mut cx)?;
+    sched::identity::boot(&mut cx).map_err(|_| "no room for what tasks share")?;
     Ok(cx)
 }
 

@@ -164,12 +164,6 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
         "tsc_khz" | "cpu_khz" => word(cx, 4, 1_000_000),
         "system_state" => word(cx, 4, 2),
         "HYPERVISOR_shared_info" => word(cx, 8, 0),
-        "init_task" => {
-            let size = cx.off.task_size;
-            let at = alloc(cx, size, 64)?;
-            crate::sched::write_comm(cx, at, "swapper/0")?;
-            Ok(Some(at))
-        }
         "pv_ops" => Ok(Some(pv_ops(cx)?)),
         // A static key that is off.
         "hugetlb_optimize_vmemmap_key" => Ok(Some(alloc(cx, 16, 8)?)),
@@ -177,6 +171,7 @@ fn special(cx: &mut Cx, name: &str) -> R<Option<u64>> {
         "_ctype" => Ok(Some(ctype(cx)?)),
         _ => {
             for make in [
+                crate::sched::identity::variable,
                 crate::mm::slab::variable,
                 crate::mm::cpu::variable,
                 crate::module::param_ops::variable,

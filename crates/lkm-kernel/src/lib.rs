@@ -105,6 +105,7 @@ pub struct Kernel {
     buses: drivers::bus::State,
     devres: drivers::devres::State,
     platform: drivers::platform::State,
+    identity: sched::identity::State,
     fake: drivers::fake::State,
     pci: drivers::pci::State,
     i2c: drivers::i2c::State,

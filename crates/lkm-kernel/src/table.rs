@@ -273,6 +273,7 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::sched::bitwait::ROWS,
         crate::sched::swait::ROWS,
         crate::sched::extra::ROWS,
+        crate::sched::identity::ROWS,
         crate::time::timer::ROWS,
         crate::time::hrtimer::ROWS,
         crate::time::timekeeping::ROWS,

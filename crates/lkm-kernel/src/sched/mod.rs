@@ -10,6 +10,7 @@ pub mod completion;
 pub(crate) mod eager;
 pub(crate) mod extra;
 mod hung;
+pub mod identity;
 mod rows;
 mod signal;
 pub(crate) mod swait;
@@ -236,6 +237,7 @@ pub fn new_task(
     cx.w32(ts + off.task_usage, 1)?;
     write_comm(cx, ts, &comm)?;
     extra::default_policy(cx, ts)?;
+    identity::give(cx, ts)?;
     let parent = current_tid(cx);
     cx.sched.tasks.push(Task {
         machine,

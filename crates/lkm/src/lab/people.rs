@@ -103,7 +103,9 @@ impl People {
         let body: sched::Body = Box::new(move |cx: &mut Cx| live(cx, &inbox));
         let made = sched::new_task(cx, name, TaskKind::User, 0, Site::default(), body);
         let Ok(Some(tid)) = made else { return false };
-        cx.sched.tasks[tid as usize].capable = capable;
+        if sched::identity::become_user(cx, tid, capable).is_err() {
+            return false;
+        }
         let _ = sched::wake(cx, tid);
         self.by_name.insert(
             name.to_owned(),

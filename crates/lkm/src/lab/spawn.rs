@@ -158,7 +158,7 @@ impl Lab {
         let tid = sched::new_task(cx, comm, TaskKind::User, 0, Site::default(), body)
             .ok()
             .flatten()?;
-        cx.sched.tasks[tid as usize].capable = self.user.root();
+        sched::identity::become_user(cx, tid, self.user.root()).ok()?;
         let _ = sched::wake(cx, tid);
         Some(Process { tid, out, tool })
     }
