@@ -220,7 +220,6 @@ pub(crate) fn all() -> Vec<&'static [Row]> {
         crate::net::skb::ROWS,
         crate::net::dev::ROWS,
         crate::net::dev_alloc::ROWS,
-        crate::net::dev_alloc::ROWS,
         crate::net::dev_use::ROWS,
         crate::net::nla::ROWS,
         crate::net::link::ROWS,

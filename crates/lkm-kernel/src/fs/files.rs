@@ -147,9 +147,7 @@ pub fn new_file(cx: &mut Cx, new: &NewFile<'_>) -> R<u64> {
     cx.w64(file + off.file_f_path + 8, dentry)?;
     cx.w64(file + off.file_f_op, new.f_op)?;
     cx.w64(file + off.file_f_count, 1)?;
-    if off.file_f_cred != crate::layout::NONE {
-        cx.w64(file + off.file_f_cred, crate::sched::identity::current(cx))?;
-    }
+    sched::identity::sign(cx, file)?;
     cx.w32(file + off.file_f_flags, new.flags)?;
     let mode = match new.flags & 3 {
         0 => FMODE_READ,

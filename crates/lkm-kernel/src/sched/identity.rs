@@ -121,11 +121,7 @@ pub(super) fn give(cx: &Cx, ts: u64) -> R<()> {
 
 /// Whether a task runs as root; what it makes does as well.
 pub fn become_user(cx: &mut Cx, tid: Tid, root: bool) -> R<()> {
-    let cred = if root {
-        cx.identity.root
-    } else {
-        cx.identity.nobody
-    };
+    let cred = of(cx, root);
     let task = &mut cx.sched.tasks[tid as usize];
     task.capable = root;
     let (ts, off) = (task.ts, cx.off);
@@ -133,18 +129,26 @@ pub fn become_user(cx: &mut Cx, tid: Tid, root: bool) -> R<()> {
     set(cx, ts, off.task_real_cred, cred)
 }
 
-/// The credentials of the running task.
-pub(crate) fn current(cx: &Cx) -> u64 {
-    let capable = super::current(cx).is_none_or(|tid| cx.sched.tasks[tid as usize].capable);
-    if capable {
+/// The credentials of a user.
+fn of(cx: &Cx, root: bool) -> u64 {
+    if root {
         cx.identity.root
     } else {
         cx.identity.nobody
     }
 }
 
+/// Whether the running task is root's; interrupts are.
+fn is_root(cx: &Cx) -> bool {
+    super::current(cx).is_none_or(|tid| cx.sched.tasks[tid as usize].capable)
+}
+
+/// Writes into a struct file who opens it.
+pub(crate) fn sign(cx: &Cx, file: u64) -> R<()> {
+    set(cx, file, cx.off.file_f_cred, of(cx, is_root(cx)))
+}
+
 /// Root has all capabilities, everybody else none.
 fn capable(cx: &mut Cx, _: &Call) -> R {
-    let task = super::current(cx).map(|tid| cx.sched.tasks[tid as usize].capable);
-    Ok(u64::from(task.unwrap_or(true)))
+    Ok(u64::from(is_root(cx)))
 }
