@@ -1,4 +1,5 @@
-//! A strict little DER reader: tag, definite length, contents. Enough for PKCS#7.
+//! A strict little DER reader: tag, length, contents. Enough for PKCS#7. As the kernel's
+//! decoder it takes BER's indefinite lengths, too.
 
 /// One element: its tag byte and its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,44 @@ impl<'d> Der<'d> {
 
     /// The next element; `None` at the end or when it does not fit.
     pub fn next(&mut self) -> Option<Element<'d>> {
+        let start = self.rest;
+        let (tag, length) = self.head()?;
+        let Some(length) = length else {
+            let body = self.rest;
+            if self.skip_to_end_mark().is_none() {
+                self.rest = start;
+                return None;
+            }
+            // The mark is two bytes.
+            let length = body.len() - self.rest.len() - 2;
+            return Some(Element {
+                tag,
+                body: &body[..length],
+            });
+        };
+        let Some((body, rest)) = self.rest.split_at_checked(length) else {
+            self.rest = start;
+            return None;
+        };
+        self.rest = rest;
+        Some(Element { tag, body })
+    }
+
+    /// Steps behind the end mark that belongs here, over elements and marks of theirs.
+    fn skip_to_end_mark(&mut self) -> Option<()> {
+        let mut open = 1usize;
+        while open > 0 {
+            match self.head()? {
+                (0, Some(0)) => open -= 1,
+                (_, None) => open += 1,
+                (_, Some(length)) => self.rest = self.rest.split_at_checked(length)?.1,
+            }
+        }
+        Some(())
+    }
+
+    /// A tag and a length, none for the indefinite one.
+    fn head(&mut self) -> Option<(u8, Option<usize>)> {
         let (&tag, rest) = self.rest.split_first()?;
         // Tags of more than one byte do not occur in PKCS#7.
         if tag & 0x1f == 0x1f {
@@ -38,20 +77,22 @@ impl<'d> Der<'d> {
         }
         let (&first, mut rest) = rest.split_first()?;
         let length = match first {
-            0..=0x7f => first as usize,
-            // 0x80 is the indefinite form, which is BER.
+            0..=0x7f => Some(first as usize),
+            // Only what has elements inside can be of indefinite length.
+            0x80 if tag & 0x20 != 0 => None,
             0x81..=0x84 => {
                 let (bytes, after) = rest.split_at_checked((first & 0x7f) as usize)?;
                 rest = after;
-                bytes
-                    .iter()
-                    .fold(0usize, |n, &b| n.wrapping_shl(8) | b as usize)
+                Some(
+                    bytes
+                        .iter()
+                        .fold(0usize, |n, &b| n.wrapping_shl(8) | b as usize),
+                )
             }
             _ => return None,
         };
-        let (body, rest) = rest.split_at_checked(length)?;
         self.rest = rest;
-        Some(Element { tag, body })
+        Some((tag, length))
     }
 
     /// The next element, which must have this tag.
@@ -93,6 +134,10 @@ mod tests {
             &[4, 0x84, 255, 255, 255, 255, 0],
             &[4, 0x89, 1, 1, 1, 1, 1, 1, 1, 1, 1],
             &[0x1f, 1, 1],
+            &[0x30, 0x80],
+            &[0x30, 0x80, 0],
+            &[0x30, 0x80, 0x30, 0x80, 0, 0],
+            &[0x30, 0x80, 4, 9, 0, 0],
         ] {
             assert_eq!(Der::new(bad).next(), None, "{bad:?}");
         }

@@ -212,8 +212,8 @@ fn a_sample_equals_what_kmod_says() {
         if let Some(trailer) = &module.signature {
             let signature = Signature::from_trailer(trailer).unwrap();
             assert_eq!(says("sig_id"), Some(signature.id_type), "{path}");
-            assert_eq!(says("signer"), Some(signature.signer));
-            assert_eq!(says("sig_hashalgo"), Some(signature.hash_algo));
+            assert_eq!(says("signer").map(str::as_bytes), Some(signature.signer));
+            assert_eq!(says("sig_hashalgo"), Some(&*signature.hash_algo));
             assert_eq!(says("sig_key"), Some(&*colons(signature.key_id)));
             let start = text.split_once("signature:").unwrap().1;
             let theirs: String = start

@@ -26,7 +26,7 @@ pub struct Signed {
     pub id: &'static str,
     pub signer: Vec<u8>,
     pub key: Vec<u8>,
-    pub hash: &'static str,
+    pub hash: std::borrow::Cow<'static, str>,
     pub signature: Vec<u8>,
 }
 
@@ -103,7 +103,7 @@ fn signed(src: &mut Sparse<'_>) -> Result<Option<Signed>, SparseError> {
     Ok(Some(match Signature::from_trailer(&t) {
         Ok(s) => Signed {
             id: s.id_type,
-            signer: s.signer.as_bytes().to_vec(),
+            signer: s.signer.to_vec(),
             key: s.key_id.to_vec(),
             hash: s.hash_algo,
             signature: s.bytes.to_vec(),
@@ -113,7 +113,7 @@ fn signed(src: &mut Sparse<'_>) -> Result<Option<Signed>, SparseError> {
             id: "PKCS#7",
             signer: Vec::new(),
             key: Vec::new(),
-            hash: "unknown",
+            hash: "unknown".into(),
             signature: Vec::new(),
         },
     }))
@@ -147,7 +147,7 @@ impl Info {
             out.push((b"sig_id".into(), s.id.into()));
             out.push((b"signer".into(), s.signer.clone()));
             out.push((b"sig_key".into(), hex(&s.key)));
-            out.push((b"sig_hashalgo".into(), s.hash.into()));
+            out.push((b"sig_hashalgo".into(), s.hash.as_bytes().into()));
             out.push((b"signature".into(), hex(&s.signature)));
         }
         out

@@ -106,6 +106,7 @@ fn mod_verify_sig(data: &[u8], len: &mut usize, rules: &Rules<'_>) -> Verdict {
     match Signature::from_pkcs7(message) {
         Err(SignatureError::Unsupported) => Err((ENOPKG, None)),
         Err(SignatureError::Malformed(_)) => Err((EBADMSG, None)),
+        Ok(signature) if !signature.hash_in_kernel => Err((ENOPKG, None)),
         Ok(signature) => {
             let known = match rules.keys {
                 Keys::Empty => false,

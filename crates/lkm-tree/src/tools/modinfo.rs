@@ -463,7 +463,7 @@ fn describe(j: &mut Json, name: &[u8], path: Option<&[u8]>, info: &Info) {
         j.pair("id", s.id);
         j.pair("signer", &s.signer);
         j.pair("key", plain_hex(&s.key));
-        j.pair("hash", s.hash);
+        j.pair("hash", &*s.hash);
         j.pair("signature", plain_hex(&s.signature));
         j.end('}');
     }
