@@ -362,11 +362,44 @@ fn json_of_plan_list_and_info() {
         out.contains(&format!("\"build_id\":\"{}\"", "ab".repeat(20))),
         "{out}"
     );
+    // One field: the rest of the module is left out.
+    let (out, _, _) = run(&fs, &k, &FakeHost::default(), "modinfo --json -F alias c");
+    assert_eq!(
+        out,
+        "[{\"module\":\"c\",\"filename\":\"/lib/modules/1.2.3/kernel/c.ko\",\"builtin\":false,\
+         \"info\":[{\"key\":\"alias\",\"value\":\"x:*\"}],\"parameters\":[]}]\n"
+    );
     let (out, _, _) = modprobe(&fs, &k, "-c --json");
     assert!(
         out.contains("\"softdep\":[{\"module\":\"c\",\"pre\":[\"d\"],\"post\":[\"e\"]}]"),
         "{out}"
     );
+}
+
+#[test]
+fn several_plans_are_one_json_list() {
+    let (fs, k) = (tree(), FakeKernel::default());
+    config(&fs, "alias two d\nalias two e\n");
+    let step = |m: &str| {
+        format!(
+            "{{\"action\":\"insmod\",\"module\":\"{m}\",\"path\":\"/lib/modules/1.2.3/kernel/{m}.ko\",\"options\":\"\",\"required\":true}}"
+        )
+    };
+    let list = |names: &[&str]| {
+        let steps: Vec<String> = names.iter().map(|n| step(n)).collect();
+        format!("[{}]\n", steps.join(","))
+    };
+    let plan = |line: &str| {
+        let (out, _, code) = modprobe(&fs, &k, line);
+        (out, code)
+    };
+    assert_eq!(plan("-D --json two"), (list(&["d", "e"]), 0));
+    assert_eq!(plan("-D -a --json e two"), (list(&["e", "d", "e"]), 0));
+    // What cannot be planned is no reason for text that is not JSON.
+    assert_eq!(plan("-D -a --json e nosuch"), (list(&["e"]), 1));
+    assert_eq!(plan("-D --json nosuch"), (list(&[]), 1));
+    // Names are text.
+    assert_eq!(plan("-D -R --json two"), ("d\ne\n".into(), 0));
 }
 
 #[test]
@@ -423,6 +456,10 @@ fn a_further_directory_has_what_the_first_lacks() {
     run(&fs, &k, &FakeHost::default(), "depmod -m /run/modules");
     assert_eq!(modprobe(&fs, &k, "f").2, 1);
     assert_eq!(modprobe(&fs, &k, "--extra-dir /run/modules f").2, 0);
+    let modinfo = |args: &str| run(&fs, &k, &FakeHost::default(), &format!("modinfo -n {args}"));
+    assert_eq!(modinfo("f").2, 1);
+    let (out, _, code) = modinfo("--extra-dir /run/modules f");
+    assert_eq!((&*out, code), ("/run/modules/1.2.3/extra/f.ko\n", 0));
     config(&fs, "directory /run/modules\n");
     let (out, _, _) = modprobe(&fs, &k, "-D f");
     assert_eq!(out, "insmod /run/modules/1.2.3/extra/f.ko \n");

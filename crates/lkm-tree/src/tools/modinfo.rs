@@ -41,6 +41,13 @@ pub static MODINFO: Applet = Applet {
             opt(0, "json", "Print JSON").ours(),
             opt(
                 0,
+                "extra-dir",
+                "Look in DIR/VERSION for modules that are nowhere else",
+            )
+            .arg("DIR")
+            .ours(),
+            opt(
+                0,
                 "check",
                 "Say whether the loaded module is the one in the file",
             )
@@ -81,6 +88,7 @@ fn run(world: &mut World<'_>, args: &[Vec<u8>]) -> i32 {
     let (mut field, mut separator, mut by_name) = (None, b'\n', false);
     let (mut version, mut root) = (None, Vec::new());
     let (mut json, mut check) = (false, false);
+    let mut extra = Vec::new();
     for event in &parsed.events {
         if let Some(code) = world.common_option(&MODINFO.tool, event) {
             return code;
@@ -99,6 +107,7 @@ fn run(world: &mut World<'_>, args: &[Vec<u8>]) -> i32 {
             "basedir" => root = value,
             "json" => json = true,
             "check" => check = true,
+            "extra-dir" => extra.push(value),
             _ => {}
         }
     }
@@ -125,8 +134,12 @@ fn run(world: &mut World<'_>, args: &[Vec<u8>]) -> i32 {
         return 1;
     };
     let (fs, kernel, program) = (world.fs, world.kernel, world.program());
+    let mut catalog = Catalog::new(fs, kernel, dirname, Config::default());
+    for d in extra {
+        catalog.add_directory(bytes!(d, "/", version));
+    }
     let mut s = Session {
-        catalog: Catalog::new(fs, kernel, dirname, Config::default()),
+        catalog,
         out: &mut *world.out,
         log: Log {
             program,
@@ -261,7 +274,7 @@ impl Session<'_, '_> {
             }
         };
         if let Some(j) = &mut self.json {
-            describe(j, &name, path.as_deref(), &info);
+            describe(j, &name, path.as_deref(), &info, wanted.as_deref());
             return Ok(());
         }
         match wanted.as_deref() {
@@ -421,7 +434,9 @@ fn parameters(fields: &[Field]) -> (Vec<Parm<'_>>, Vec<&Field>) {
     (all, bad)
 }
 
-fn describe(j: &mut Json, name: &[u8], path: Option<&[u8]>, info: &Info) {
+/// All of a module, or with `wanted` the one field, beside what says which module it is.
+fn describe(j: &mut Json, name: &[u8], path: Option<&[u8]>, info: &Info, wanted: Option<&[u8]>) {
+    let is_wanted = |field: &[u8]| wanted.is_none_or(|w| w == field);
     let plain_hex = |b: &[u8]| b.iter().map(|b| format!("{b:02x}")).collect::<String>();
     j.open('{');
     j.pair("module", name);
@@ -434,7 +449,7 @@ fn describe(j: &mut Json, name: &[u8], path: Option<&[u8]>, info: &Info) {
     for (key, value) in info
         .fields
         .iter()
-        .filter(|(k, _)| k != b"parm" && k != b"parmtype")
+        .filter(|(k, _)| k != b"parm" && k != b"parmtype" && is_wanted(k))
     {
         j.open('{');
         j.pair("key", key);
@@ -443,7 +458,8 @@ fn describe(j: &mut Json, name: &[u8], path: Option<&[u8]>, info: &Info) {
     }
     j.end(']');
     j.begin("parameters", '[');
-    for p in parameters(&info.fields).0 {
+    let shown = is_wanted(b"parm") || is_wanted(b"parmtype");
+    for p in parameters(&info.fields).0.iter().filter(|_| shown) {
         j.open('{');
         j.pair("name", p.name);
         if let Some(kind) = p.kind {
@@ -455,10 +471,11 @@ fn describe(j: &mut Json, name: &[u8], path: Option<&[u8]>, info: &Info) {
         j.close('}');
     }
     j.end(']');
-    if let Some(id) = &info.build_id {
+    if let Some(id) = info.build_id.as_ref().filter(|_| is_wanted(b"build-id")) {
         j.pair("build_id", plain_hex(id));
     }
-    if let Some(s) = &info.signature {
+    let of_signature = wanted.is_none_or(|w| w == b"signer" || w.starts_with(b"sig"));
+    if let Some(s) = info.signature.as_ref().filter(|_| of_signature) {
         j.begin("signature", '{');
         j.pair("id", s.id);
         j.pair("signer", &s.signer);

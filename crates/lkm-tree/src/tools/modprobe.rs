@@ -16,6 +16,7 @@ use crate::catalog::{Catalog, ModuleId};
 use crate::config::{Config, modprobe::DEFAULT_PATHS};
 use crate::errno::Errno;
 use crate::insert::Force;
+use crate::json::Json;
 use crate::log::{Level, Log};
 
 /// Why modprobe ends: at once, as after a FATAL message, or with an error.
@@ -64,6 +65,11 @@ struct Request {
 }
 
 impl Request {
+    /// Whether only something is to be shown of the configuration or of a module.
+    fn queries(&self) -> bool {
+        self.show_config || self.show_modversions || self.show_exports
+    }
+
     fn pass_on(&mut self, word: &[u8]) {
         self.environment = Some(match self.environment.take() {
             Some(old) => bytes!(old, " ", word),
@@ -78,6 +84,8 @@ struct Session<'s, 'a> {
     catalog: Catalog<'a>,
     out: &'s mut dyn std::io::Write,
     log: Log<'s>,
+    /// The steps of all modules that were asked for, where they are to be JSON.
+    json: Option<Json>,
 }
 
 impl Session<'_, '_> {
@@ -280,8 +288,16 @@ fn run(world: &mut World<'_>, args: &[Vec<u8>]) -> i32 {
             host: world.host,
             err: &mut *world.err,
         },
+        json: (r.json && r.show && !r.remove && !r.lookup_only && !r.queries()).then(Json::new),
     };
-    let done = act(&mut session, &parsed.rest);
+    if let Some(j) = &mut session.json {
+        j.open('[');
+    }
+    let mut done = act(&mut session, &parsed.rest);
+    if let Some(mut j) = session.json.take() {
+        j.close(']');
+        done = session.print(j.finish()).and(done);
+    }
     session.report();
     let code = i32::from(done.is_err());
     let written = world.out.flush();

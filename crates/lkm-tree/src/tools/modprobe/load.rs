@@ -13,26 +13,18 @@ use crate::plan::{PlanOptions, Step, plan};
 pub fn load(s: &mut Session<'_, '_>, given: &[u8], params: &[u8]) -> Done {
     let modules = s.modules(given)?;
     let mut result = Ok(());
-    let mut json = (s.r.json && s.r.show).then(Json::new);
-    if let Some(j) = &mut json {
-        j.open('[');
-    }
     for m in modules {
-        result = one(s, m, params, &mut json);
-    }
-    if let Some(mut j) = json {
-        j.close(']');
-        s.print(j.finish())?;
+        result = one(s, m, params);
     }
     result
 }
 
-fn one(s: &mut Session<'_, '_>, m: ModuleId, params: &[u8], json: &mut Option<Json>) -> Done {
+fn one(s: &mut Session<'_, '_>, m: ModuleId, params: &[u8]) -> Done {
     if s.r.lookup_only {
         let line = bytes!(s.catalog.name(m), "\n");
         return s.print(line);
     }
-    let done = probe(s, m, params, json);
+    let done = probe(s, m, params);
     s.report();
     let Err(Fail::Error(e)) = done else {
         return done;
@@ -50,7 +42,7 @@ fn one(s: &mut Session<'_, '_>, m: ModuleId, params: &[u8], json: &mut Option<Js
     Err(Fail::Error(e))
 }
 
-fn probe(s: &mut Session<'_, '_>, m: ModuleId, params: &[u8], json: &mut Option<Json>) -> Done {
+fn probe(s: &mut Session<'_, '_>, m: ModuleId, params: &[u8]) -> Done {
     let r = s.r;
     if !r.ignore_loaded && s.catalog.is_in_kernel(m) {
         return if r.first_time {
@@ -82,7 +74,7 @@ fn probe(s: &mut Session<'_, '_>, m: ModuleId, params: &[u8], json: &mut Option<
     }
     for step in &steps {
         let own = if step.module == m { params } else { b"" };
-        let done = take_step(s, step, own, json);
+        let done = take_step(s, step, own);
         match done {
             Err(Fail::Exit) => return done,
             Err(Fail::Error(Errno::EEXIST)) if step.module == m && r.first_time => return done,
@@ -94,7 +86,7 @@ fn probe(s: &mut Session<'_, '_>, m: ModuleId, params: &[u8], json: &mut Option<
     Ok(())
 }
 
-fn take_step(s: &mut Session<'_, '_>, step: &Step, params: &[u8], json: &mut Option<Json>) -> Done {
+fn take_step(s: &mut Session<'_, '_>, step: &Step, params: &[u8]) -> Done {
     let r = s.r;
     let m = step.module;
     if !r.ignore_loaded && s.catalog.is_in_kernel(m) {
@@ -112,8 +104,11 @@ fn take_step(s: &mut Session<'_, '_>, step: &Step, params: &[u8], json: &mut Opt
         (false, _) => bytes!(configured, " ", params),
         (true, false) => params.to_vec(),
     };
-    match json {
-        Some(j) => describe(s, step, &options, j),
+    match s.json.take() {
+        Some(mut j) => {
+            describe(s, step, &options, &mut j);
+            s.json = Some(j);
+        }
         None if s.shows() => show(s, step, &options)?,
         None => {}
     }

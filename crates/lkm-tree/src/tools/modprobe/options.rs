@@ -92,7 +92,7 @@ pub static MODPROBE: Applet = Applet {
             opt(b's', "syslog", "Print to syslog, not standard error"),
             opt(b'q', "quiet", "Print no messages"),
             opt(b'v', "verbose", "Print more messages"),
-            opt(0, "json", "With -c and -D: print JSON").ours(),
+            opt(0, "json", "With -c, -D and -n: print JSON").ours(),
             opt(
                 0,
                 "ignore-deny",
