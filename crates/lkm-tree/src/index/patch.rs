@@ -6,7 +6,7 @@
 //! or went, its priorities. The result is what [`super::IndexBuilder`] makes
 //! of the same entries, byte for byte.
 
-use super::nodes::{HEADER, Parts, Place, Result, root_of, text, word};
+use super::nodes::{HEADER, Parts, Place, Result, root_of, word};
 pub use super::nodes::{Unpatchable, lookup};
 use super::{CHILD_MAX, CHILDS, MAGIC, OFFSET, PREFIX, VALUES, VERSION_MAJOR, VERSION_MINOR};
 
@@ -52,7 +52,7 @@ pub fn patch(
     put(&mut out, MAGIC);
     put(&mut out, VERSION_MAJOR << 16 | VERSION_MINOR);
     put(&mut out, HEADER as u32 | root.mask());
-    patcher.write(&root, &mut out)?;
+    patcher.write(&root, &mut out, &mut Vec::new())?;
     match out.len() == size {
         true => Ok(out),
         false => Err(Unpatchable),
@@ -253,7 +253,7 @@ impl<'a> Patcher<'a> {
         Ok(())
     }
 
-    fn write(&self, node: &Node<'a>, out: &mut Vec<u8>) -> Result<()> {
+    fn write(&self, node: &Node<'a>, out: &mut Vec<u8>, todo: &mut Vec<u32>) -> Result<()> {
         if !node.prefix.is_empty() {
             out.extend_from_slice(&node.prefix);
             out.push(0);
@@ -288,43 +288,56 @@ impl<'a> Patcher<'a> {
         }
         for (_, child) in &node.children {
             match child {
-                Child::New(node) => self.write(node, out)?,
-                Child::Old(place) => self.copy(*place, out)?,
+                Child::New(node) => self.write(node, out, todo)?,
+                Child::Old(place) => self.copy(*place, out, todo)?,
             }
         }
         Ok(())
     }
 
     /// Copies a node and all below it, as one piece.
-    fn copy(&self, piece: Place, out: &mut Vec<u8>) -> Result<()> {
+    fn copy(&self, piece: Place, out: &mut Vec<u8>, todo: &mut Vec<u32>) -> Result<()> {
         let start = out.len();
         let bytes = self.old.get(piece.at()..piece.end).ok_or(Unpatchable)?;
         out.extend_from_slice(bytes);
         let copy = &mut out[start..];
         let moved = (start as u32).wrapping_sub(piece.at() as u32);
         match moved != 0 || self.renumber.is_some() {
-            true => shift(piece, moved, self.renumber, copy),
+            true => shift(piece, moved, self.renumber, copy, todo),
             false => Ok(()),
         }
     }
 }
 
 /// Counts a piece's offsets anew, and its priorities.
-fn shift(piece: Place, moved: u32, renumber: Renumber<'_>, copy: &mut [u8]) -> Result<()> {
+///
+/// Nodes lie in the order in which they are come to here, so that this goes
+/// through the piece once, from its beginning to its end. `todo` is room for
+/// the nodes still to come, empty before and after.
+fn shift(
+    piece: Place,
+    moved: u32,
+    renumber: Renumber<'_>,
+    copy: &mut [u8],
+    todo: &mut Vec<u32>,
+) -> Result<()> {
     let (start, end) = (piece.at() as u32, piece.end as u32);
     // Without new priorities, nodes without children are looked at by nobody.
     let matter = match renumber {
         Some(_) => CHILDS | VALUES,
         None => CHILDS,
     };
-    let mut todo = vec![piece.word];
-    // Of a sound piece each byte is looked at once.
-    let mut left = 2 * copy.len() + 2;
+    todo.clear();
+    todo.push(piece.word);
+    let mut behind = 0;
     while let Some(word) = todo.pop() {
-        let begin = (word & OFFSET).wrapping_sub(start) as usize;
-        let mut at = begin;
+        let mut at = (word & OFFSET).wrapping_sub(start) as usize;
+        // Whoever never goes back comes to an end.
+        if at < behind {
+            return Err(Unpatchable);
+        }
         if word & PREFIX != 0 {
-            at += text(copy, at)?.len() + 1;
+            at = text_end(copy, at)? + 1;
         }
         if word & CHILDS != 0 {
             let (first, last) = match copy.get(at..at + 2) {
@@ -333,8 +346,10 @@ fn shift(piece: Place, moved: u32, renumber: Renumber<'_>, copy: &mut [u8]) -> R
             };
             let size = 4 * (usize::from(last - first) + 1);
             let table = copy.get_mut(at + 2..at + 2 + size).ok_or(Unpatchable)?;
-            for slot in table.chunks_exact_mut(4) {
-                let child = u32::from_be_bytes([slot[0], slot[1], slot[2], slot[3]]);
+            let (slots, _) = table.as_chunks_mut::<4>();
+            // The first child last: it is taken from the end.
+            for slot in slots.iter_mut().rev() {
+                let child = u32::from_be_bytes(*slot);
                 if child == 0 {
                     continue;
                 }
@@ -342,8 +357,7 @@ fn shift(piece: Place, moved: u32, renumber: Renumber<'_>, copy: &mut [u8]) -> R
                 if at < start || at > end {
                     return Err(Unpatchable);
                 }
-                let new = at.wrapping_add(moved) | child & !OFFSET;
-                slot.copy_from_slice(&new.to_be_bytes());
+                *slot = (at.wrapping_add(moved) | child & !OFFSET).to_be_bytes();
                 if child & matter != 0 {
                     todo.push(child);
                 }
@@ -356,15 +370,35 @@ fn shift(piece: Place, moved: u32, renumber: Renumber<'_>, copy: &mut [u8]) -> R
             let count = self::word(copy, at)?;
             at += 4;
             for _ in 0..count {
-                let old = self::word(copy, at)?;
-                let new = map.get(old as usize).copied().filter(|&n| n != GONE);
-                copy[at..at + 4].copy_from_slice(&new.ok_or(Unpatchable)?.to_be_bytes());
-                at += 4 + text(copy, at + 4)?.len() + 1;
+                let old = copy.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
+                let old = old.ok_or(Unpatchable)?;
+                let new = map.get(u32::from_be_bytes(*old) as usize);
+                let new = new.copied().filter(|&n| n != GONE).ok_or(Unpatchable)?;
+                *old = new.to_be_bytes();
+                at = text_end(copy, at + 4)? + 1;
             }
         }
-        left = left.checked_sub(at - begin + 1).ok_or(Unpatchable)?;
+        behind = at;
     }
     Ok(())
+}
+
+/// Where the NUL is of a text that begins at `at`; eight bytes at a time, for
+/// most texts are as short as that.
+fn text_end(bytes: &[u8], mut at: usize) -> Result<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let mut rest = bytes.get(at..).ok_or(Unpatchable)?;
+    while let Some((eight, more)) = rest.split_first_chunk() {
+        let eight = u64::from_le_bytes(*eight);
+        let zeros = eight.wrapping_sub(LOW) & !eight & LOW << 7;
+        if zeros != 0 {
+            return Ok(at + zeros.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+        rest = more;
+    }
+    let nul = rest.iter().position(|&c| c == 0);
+    Ok(at + nul.ok_or(Unpatchable)?)
 }
 
 impl Node<'_> {
