@@ -10,6 +10,7 @@
 //! equal byte for byte: modules in the order of `modules.order`, the others in
 //! the order of kmod's hash table ([`order`]).
 
+pub mod ask;
 pub mod cache;
 pub mod cycles;
 pub mod deps;

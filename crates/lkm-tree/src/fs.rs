@@ -5,6 +5,7 @@
 //! that a rename in between cannot make one run look at two trees, and so that
 //! preloaded shims which redirect `open`, `opendir` and `stat` see every path.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -122,9 +123,9 @@ pub trait OpenDir: Send + Sync {
     fn stat(&self, name: &[u8]) -> Result<Stat, Errno>;
     /// The directory's own.
     fn own_stat(&self) -> Result<Stat, Errno>;
-    /// Writes a new file with that content under a name of its own: the
-    /// temporary name.
-    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno>;
+    /// Writes a new file with that content, piece by piece, under a name of its
+    /// own: the temporary name.
+    fn create_temporary(&self, content: &[&[u8]], mode: u32) -> Result<Vec<u8>, Errno>;
     /// Returns when the file is safe on the disk.
     fn sync_file(&self, name: &[u8]) -> Result<(), Errno>;
     /// Whether [`OpenDir::sync_file`] may wait for a disk, so that threads are worth their while. In memory, as in the
@@ -323,7 +324,7 @@ impl OpenDir for RealDir {
         Ok(sys::fsync(&fd)?)
     }
 
-    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno> {
+    fn create_temporary(&self, content: &[&[u8]], mode: u32) -> Result<Vec<u8>, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let pid = rustix::process::getpid().as_raw_nonzero();
         for _ in 0..1000 {
@@ -367,12 +368,20 @@ impl OpenDir for RealDir {
     }
 }
 
-fn write_all(fd: BorrowedFd<'_>, mut content: &[u8]) -> Result<(), Errno> {
-    while !content.is_empty() {
-        match rustix::io::write(fd, content) {
+fn write_all(fd: BorrowedFd<'_>, content: &[&[u8]]) -> Result<(), Errno> {
+    /// As many as one call takes.
+    const PIECES_MAX: usize = 1024;
+    let mut pieces: Vec<IoSlice<'_>> = content
+        .iter()
+        .filter(|p| !p.is_empty())
+        .map(|p| IoSlice::new(p))
+        .collect();
+    let mut rest = &mut pieces[..];
+    while !rest.is_empty() {
+        match rustix::io::writev(fd, &rest[..rest.len().min(PIECES_MAX)]) {
             Err(rustix::io::Errno::INTR) => {}
             Ok(0) => return Err(Errno::ENOSPC),
-            r => content = &content[r?..],
+            r => IoSlice::advance_slices(&mut rest, r?),
         }
     }
     Ok(())
@@ -415,7 +424,7 @@ impl Files for RealFiles {
     fn write(&self, path: &[u8], content: &[u8]) -> Result<(), Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
         let fd = sys::open(path, flags, Mode::from(0o666))?;
-        write_all(fd.as_fd(), content)
+        write_all(fd.as_fd(), &[content])
     }
 
     fn cwd(&self) -> Result<Vec<u8>, Errno> {

@@ -173,9 +173,9 @@ impl OpenDir for MemoryDir {
         self.stat(name).map(drop)
     }
 
-    fn create_temporary(&self, content: &[u8], _mode: u32) -> Result<Vec<u8>, Errno> {
+    fn create_temporary(&self, content: &[&[u8]], _mode: u32) -> Result<Vec<u8>, Errno> {
         let name = format!(".tmp{}", self.files.lock().next).into_bytes();
-        self.files.put_bytes(&self.at(&name), content.to_vec());
+        self.files.put_bytes(&self.at(&name), content.concat());
         Ok(name)
     }
 

@@ -12,6 +12,7 @@
 mod nodes;
 pub mod patch;
 mod read;
+mod shift;
 mod write;
 
 pub use read::{Index, IndexError, Value};

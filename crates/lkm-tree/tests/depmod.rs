@@ -195,9 +195,9 @@ impl OpenDir for FullDisk {
         self.inner.sync_file(name)
     }
 
-    fn create_temporary(&self, content: &[u8], mode: u32) -> Result<Vec<u8>, Errno> {
+    fn create_temporary(&self, content: &[&[u8]], mode: u32) -> Result<Vec<u8>, Errno> {
         let left = self.left.load(Ordering::Relaxed);
-        match left.checked_sub(content.len()) {
+        match left.checked_sub(content.concat().len()) {
             None => Err(Errno::ENOSPC),
             Some(rest) => {
                 self.left.store(rest, Ordering::Relaxed);

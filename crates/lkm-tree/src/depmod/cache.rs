@@ -174,21 +174,44 @@ fn step(h: u64, w: u64) -> u64 {
 }
 
 /// Against damage, not against malice: who can write here can write modules.
-/// Four sums side by side, which is as fast as memory.
 pub fn checksum(bytes: &[u8]) -> u64 {
+    checksum_of(&[bytes])
+}
+
+/// [`checksum`] of several pieces, one behind the other. Four sums side by
+/// side, which is as fast as memory.
+pub fn checksum_of(pieces: &[&[u8]]) -> u64 {
+    const BLOCK: usize = 32;
     let mut lanes = [1u64, 2, 3, 4];
-    let mut blocks = bytes.chunks_exact(32);
-    for b in &mut blocks {
-        for (lane, w) in lanes.iter_mut().zip(b.chunks_exact(8)) {
+    let mut add = |block: &[u8]| {
+        for (lane, w) in lanes.iter_mut().zip(block.chunks_exact(8)) {
             let w = u64::from_le_bytes([w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]]);
             *lane = step(*lane, w);
         }
+    };
+    // What is left of the pieces so far.
+    let (mut held, mut count) = ([0; BLOCK], 0);
+    let mut len = 0;
+    for piece in pieces {
+        len += piece.len() as u64;
+        let mut rest = *piece;
+        if count > 0 {
+            let (fill, more) = rest.split_at(rest.len().min(BLOCK - count));
+            held[count..count + fill.len()].copy_from_slice(fill);
+            count += fill.len();
+            rest = more;
+            if count < BLOCK {
+                continue;
+            }
+            add(&held);
+        }
+        let mut blocks = rest.chunks_exact(BLOCK);
+        blocks.by_ref().for_each(&mut add);
+        count = blocks.remainder().len();
+        held[..count].copy_from_slice(blocks.remainder());
     }
-    let mut h = bytes.len() as u64;
-    for lane in lanes {
-        h = step(h, lane);
-    }
-    for &b in blocks.remainder() {
+    let mut h = lanes.into_iter().fold(len, step);
+    for &b in &held[..count] {
         h = step(h, u64::from(b));
     }
     h ^ h >> 29

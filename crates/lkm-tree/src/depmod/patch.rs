@@ -48,8 +48,8 @@ pub struct Patch<'a> {
     pub next: Record,
 }
 
-/// Takes a file that changes: its name and content.
-pub type Sink<'s> = &'s mut dyn FnMut(&'static str, &[u8]) -> Option<()>;
+/// Takes a file that changes: its name, and its content piece by piece.
+pub type Sink<'s> = &'s mut dyn FnMut(&'static str, &[&[u8]]) -> Option<()>;
 
 /// Makes what changes, one file at a time; what is to be remembered.
 pub fn run(
@@ -282,26 +282,25 @@ impl<'a> Patch<'a> {
         if at != old.len() {
             return None;
         }
-        let mut out = file.header.to_vec();
-        out.reserve(old.len() + new.values().map(Vec::len).sum::<usize>());
+        let mut out = vec![file.header];
         // What is copied lies together for the most part.
         let mut run = 0..0;
         for (number, kept) in (0..).zip(&self.kept) {
             match kept.map(|old| places[old as usize].clone()) {
                 Some(place) if place.start == run.end => run.end = place.end,
                 Some(place) => {
-                    out.extend_from_slice(old.get(run)?);
+                    out.push(old.get(run)?);
                     run = place;
                 }
                 None => {
-                    out.extend_from_slice(old.get(run)?);
+                    out.push(old.get(run)?);
                     run = 0..0;
-                    out.extend_from_slice(new.get(&number)?);
+                    out.push(new.get(&number)?);
                 }
             }
         }
-        out.extend_from_slice(old.get(run)?);
-        if !file.header_alone && out.len() == file.header.len() {
+        out.push(old.get(run)?);
+        if !file.header_alone && out[1..].iter().all(|piece| piece.is_empty()) {
             out.clear();
         }
         sink(file.name, &out)
@@ -336,8 +335,8 @@ impl<'a> Patch<'a> {
         }
         let name = "modules.alias.bin";
         let old = self.old_file(name)?;
-        let content = patch(&old, &edits(&removed), &edits(&added), self.renumbering());
-        sink(name, &content.ok()?)
+        let patched = patch(old, &edits(&removed), &edits(&added), self.renumbering());
+        sink(name, &patched.ok()?.content())
     }
 }
 

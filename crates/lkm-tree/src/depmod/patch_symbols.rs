@@ -26,7 +26,7 @@ struct Hands<'p> {
 pub struct Symbols<'p> {
     /// modules.symbols.bin of the last run.
     index: Vec<u8>,
-    changed: Map<&'p [u8], Hands<'p>>,
+    changed: Changed<'p>,
 }
 
 impl<'p> Symbols<'p> {
@@ -74,13 +74,12 @@ impl<'p> Symbols<'p> {
     /// Makes the files, and finds who needs whom.
     pub fn files(self, p: &Patch<'_>, sink: Sink<'_>) -> Option<Deps> {
         let deps = self.resolve(p)?;
-        if !self.changed.is_empty() || p.renumbering().is_some() {
-            sink("modules.symbols.bin", &self.bin(p)?)?;
-        }
         let Symbols { index, changed } = self;
-        drop(index);
+        if !changed.is_empty() || p.renumbering().is_some() {
+            bin(p, index, &changed, sink)?;
+        }
         if !changed.is_empty() {
-            sink("modules.symbols", &text(p, &changed)?)?;
+            text(p, &changed, sink)?;
         }
         dep_files(p, &deps, sink)?;
         Some(deps)
@@ -146,26 +145,25 @@ impl<'p> Symbols<'p> {
         }
         Some(deps)
     }
+}
 
-    fn bin(&self, p: &Patch<'_>) -> Option<Vec<u8>> {
-        let (mut removed, mut added) = (Vec::new(), Vec::new());
-        for (name, hands) in &self.changed {
-            let entry = |(module, number)| (bytes!(SYMBOL_KEY, name), number, module);
-            removed.extend(hands.was.map(entry));
-            added.extend(hands.is.map(entry));
-        }
-        let content = patch(
-            &self.index,
-            &edits(&removed),
-            &edits(&added),
-            p.renumbering(),
-        );
-        content.ok()
+/// Symbols that change hands, by name.
+type Changed<'p> = Map<&'p [u8], Hands<'p>>;
+
+/// modules.symbols.bin, from that of the last run.
+fn bin(p: &Patch<'_>, old: Vec<u8>, changed: &Changed<'_>, sink: Sink<'_>) -> Option<()> {
+    let (mut removed, mut added) = (Vec::new(), Vec::new());
+    for (name, hands) in changed {
+        let entry = |(module, number)| (bytes!(SYMBOL_KEY, name), number, module);
+        removed.extend(hands.was.map(entry));
+        added.extend(hands.is.map(entry));
     }
+    let patched = patch(old, &edits(&removed), &edits(&added), p.renumbering());
+    sink("modules.symbols.bin", &patched.ok()?.content())
 }
 
 /// modules.symbols: lines in the order of kmod's hash table.
-fn text(p: &Patch<'_>, changed: &Map<&[u8], Hands<'_>>) -> Option<Vec<u8>> {
+fn text(p: &Patch<'_>, changed: &Changed<'_>, sink: Sink<'_>) -> Option<()> {
     let old = p.old_file("modules.symbols")?;
     let lines = old.strip_prefix(SYMBOLS_HEADER)?;
     let mut changed: Vec<(u32, &[u8], &Hands<'_>)> = changed
@@ -173,13 +171,13 @@ fn text(p: &Patch<'_>, changed: &Map<&[u8], Hands<'_>>) -> Option<Vec<u8>> {
         .map(|(name, hands)| (bucket(name, SYMBOL_BUCKETS), *name, hands))
         .collect();
     changed.sort_unstable_by_key(|(bucket, name, _)| (*bucket, *name));
-    let mut out = SYMBOLS_HEADER.to_vec();
-    out.reserve(lines.len() + 64 * changed.len());
+    // Old lines, and how far the new ones go that come behind them.
+    let (mut places, mut new) = (Vec::new(), Vec::new());
     let mut copied = 0;
     let mut line = Vec::new();
     for (bucket, name, hands) in changed {
         let at = first_line(lines, (bucket, name))?;
-        out.extend_from_slice(lines.get(copied..at)?);
+        let before = lines.get(copied..at)?;
         copied = at;
         if let Some((owner, _)) = hands.was {
             line.clear();
@@ -190,11 +188,18 @@ fn text(p: &Patch<'_>, changed: &Map<&[u8], Hands<'_>>) -> Option<Vec<u8>> {
             copied += line.len();
         }
         if let Some((owner, _)) = hands.is {
-            symbol_line(name, owner, &mut out);
+            symbol_line(name, owner, &mut new);
         }
+        places.push((before, new.len()));
     }
-    out.extend_from_slice(&lines[copied..]);
-    Some(out)
+    let mut out = vec![SYMBOLS_HEADER];
+    let mut done = 0;
+    for (before, end) in places {
+        out.extend([before, &new[done..end]]);
+        done = end;
+    }
+    out.push(&lines[copied..]);
+    sink("modules.symbols", &out)
 }
 
 /// Whose the symbols are now that are asked for: most modules ask for the same.
@@ -275,13 +280,13 @@ fn dep_files(p: &Patch<'_>, deps: &Deps, sink: Sink<'_>) -> Option<()> {
             return None;
         }
     }
-    let content = patch(
-        &index,
+    let patched = patch(
+        index,
         &edits(&lines.removed),
         &edits(&lines.added),
         p.renumbering(),
     );
-    sink("modules.dep.bin", &content.ok()?)
+    sink("modules.dep.bin", &patched.ok()?.content())
 }
 
 /// Lines of modules.dep that are no longer there, and new ones, with the
@@ -306,7 +311,7 @@ impl Lines {
             ends.push(text.len());
             text.push(b'\n');
         }
-        sink("modules.dep", &text)?;
+        sink("modules.dep", &[&text])?;
         let new_line = |number: u32| {
             let number = number as usize;
             let start = number.checked_sub(1).map_or(0, |before| ends[before] + 1);

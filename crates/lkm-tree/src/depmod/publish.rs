@@ -29,8 +29,8 @@ impl<'a> Publication<'a> {
         Publication { dir, files }
     }
 
-    /// Writes one of them.
-    pub fn add(&mut self, name: &'static str, content: &[u8]) -> Result<(), PublishError> {
+    /// Writes one of them, piece by piece.
+    pub fn add(&mut self, name: &'static str, content: &[&[u8]]) -> Result<(), PublishError> {
         match self.dir.create_temporary(content, 0o644) {
             Ok(temporary) => {
                 self.files.push((name, temporary));
@@ -71,7 +71,7 @@ impl Drop for Publication<'_> {
 pub fn publish(dir: &dyn OpenDir, files: &[File]) -> Result<(), PublishError> {
     let mut publication = Publication::new(dir);
     for f in files {
-        publication.add(f.name, &f.content)?;
+        publication.add(f.name, &[&f.content])?;
     }
     publication.commit()
 }

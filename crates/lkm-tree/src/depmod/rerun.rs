@@ -2,6 +2,7 @@
 //! there are files: one for each directory and module. Only directories whose
 //! times are others are read again.
 
+use super::ask::{Other, others};
 use super::cache::{Key, Record};
 use super::order::{Map, Set};
 use super::scan::{Contents, Listing, contents};
@@ -74,17 +75,16 @@ impl Known<'_> {
     pub fn changes(&self) -> Option<Changes> {
         let mut changes = Changes::default();
         let mut missing = Vec::new();
-        // One after the other: with two threads, both wait for the same memory.
-        for (i, m) in self.record.modules.iter().enumerate() {
-            match self.stat(self.record.text.get(m.path)) {
-                Some(st) if m.key.is(&st) => {}
+        let others = others(self.fs, self.record, self.root);
+        for (i, st) in others.modules {
+            match st {
                 Some(st) if st.kind == Kind::File => {
                     changes.modules.push((i, Key::settled(&st, self.now_ns)));
                 }
                 _ => missing.push(i),
             }
         }
-        let other = self.dirs(&mut changes)?;
+        let other = self.dirs(others.dirs, &mut changes)?;
         if !other.is_empty() || !changes.gone_dirs.is_empty() {
             self.compare(other, &mut changes)?;
         }
@@ -104,17 +104,15 @@ impl Known<'_> {
 
     /// Notes directories whose times are others; those in which something else
     /// is now, by path.
-    fn dirs(&self, changes: &mut Changes) -> Option<Map<&[u8], Contents>> {
+    fn dirs(&self, asked: Vec<Other>, changes: &mut Changes) -> Option<Map<&[u8], Contents>> {
         let mut other = Map::default();
-        for (i, d) in self.record.dirs.iter().enumerate() {
+        for (i, st) in asked {
+            let d = &self.record.dirs[i];
             let path = self.record.text.get(d.path);
-            let Some(st) = self.stat(path) else {
+            let Some(st) = st else {
                 changes.gone_dirs.insert(i);
                 continue;
             };
-            if d.key.is(&st) {
-                continue;
-            }
             let now = contents(&*self.open(path)?, self.config)?;
             let key = Key::settled(&st, self.now_ns);
             changes.dirs.push((i, key, now.listing.0));

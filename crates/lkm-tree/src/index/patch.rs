@@ -4,10 +4,14 @@
 //!
 //! Of a piece that moves, the offsets are counted anew, and where modules came
 //! or went, its priorities. The result is what [`super::IndexBuilder`] makes
-//! of the same entries, byte for byte.
+//! of the same entries, byte for byte. The copies are made where the pieces
+//! are: memory that is used for the first time costs more than all else.
 
-use super::nodes::{HEADER, Parts, Place, Result, root_of, word};
+use std::ops::Range;
+
+use super::nodes::{HEADER, Parts, Place, Result, root_of};
 pub use super::nodes::{Unpatchable, lookup};
+use super::shift::shift;
 use super::{CHILD_MAX, CHILDS, MAGIC, OFFSET, PREFIX, VALUES, VERSION_MAJOR, VERSION_MINOR};
 
 /// An entry to be added, or taken away.
@@ -27,14 +31,57 @@ pub const GONE: u32 = u32::MAX;
 /// The new priority of each old one; none when all stay.
 pub type Renumber<'a> = Option<&'a [u32]>;
 
+/// A changed index: pieces of the old one, and nodes made anew.
+#[derive(Debug)]
+pub struct Patched {
+    old: Vec<u8>,
+    new: Vec<u8>,
+    /// Where in which of both.
+    parts: Vec<Part>,
+}
+
+impl Patched {
+    /// The index, piece by piece.
+    pub fn content(&self) -> Vec<&[u8]> {
+        let part = |p: &Part| match p {
+            Part::Old(range) => &self.old[range.clone()],
+            Part::New(range) => &self.new[range.clone()],
+        };
+        self.parts.iter().map(part).collect()
+    }
+}
+
+#[derive(Debug)]
+enum Part {
+    Old(Range<usize>),
+    New(Range<usize>),
+}
+
 /// Takes entries away and adds others. Priorities of what is `removed` are old
 /// ones, those of what is `added` new ones.
 pub fn patch(
+    mut old: Vec<u8>,
+    removed: &[Edit<'_>],
+    added: &[Edit<'_>],
+    renumber: Renumber<'_>,
+) -> Result<Patched> {
+    let layout = lay_out(&old, removed, added, renumber)?;
+    let mut todo = Vec::new();
+    for &(piece, moved) in &layout.pieces {
+        let bytes = old.get_mut(piece.at()..piece.end).ok_or(Unpatchable)?;
+        shift(piece, moved, renumber, bytes, &mut todo)?;
+    }
+    let Layout { new, parts, .. } = layout;
+    Ok(Patched { old, new, parts })
+}
+
+/// Finds what goes where.
+fn lay_out(
     old: &[u8],
     removed: &[Edit<'_>],
     added: &[Edit<'_>],
     renumber: Renumber<'_>,
-) -> Result<Vec<u8>> {
+) -> Result<Layout> {
     let patcher = Patcher { old, renumber };
     let mut root = patcher.load(root_of(old)?)?;
     for e in removed {
@@ -48,14 +95,53 @@ pub fn patch(
     if size > OFFSET as usize {
         return Err(Unpatchable);
     }
-    let mut out = Vec::with_capacity(size);
-    put(&mut out, MAGIC);
-    put(&mut out, VERSION_MAJOR << 16 | VERSION_MINOR);
-    put(&mut out, HEADER as u32 | root.mask());
-    patcher.write(&root, &mut out, &mut Vec::new())?;
+    let mut out = Layout::default();
+    put(&mut out.new, MAGIC);
+    put(&mut out.new, VERSION_MAJOR << 16 | VERSION_MINOR);
+    put(&mut out.new, HEADER as u32 | root.mask());
+    patcher.write(&root, &mut out)?;
+    out.end_new();
     match out.len() == size {
         true => Ok(out),
         false => Err(Unpatchable),
+    }
+}
+
+/// A changed index before its pieces are counted anew.
+#[derive(Default)]
+struct Layout {
+    new: Vec<u8>,
+    parts: Vec<Part>,
+    /// How much of what is new stands in the parts.
+    noted: usize,
+    /// How much of what is old does.
+    copied: usize,
+    /// Pieces to be counted anew where they are, and how far they move.
+    pieces: Vec<(Place, u32)>,
+    /// Room for [`shift`].
+    todo: Vec<u32>,
+}
+
+impl Layout {
+    fn len(&self) -> usize {
+        self.copied + self.new.len()
+    }
+
+    /// Notes what is new and not noted yet.
+    fn end_new(&mut self) {
+        if self.noted < self.new.len() {
+            self.parts.push(Part::New(self.noted..self.new.len()));
+            self.noted = self.new.len();
+        }
+    }
+
+    fn add_old(&mut self, piece: Range<usize>) {
+        self.end_new();
+        self.copied += piece.len();
+        match self.parts.last_mut() {
+            Some(Part::Old(last)) if last.end == piece.start => last.end = piece.end,
+            _ => self.parts.push(Part::Old(piece)),
+        }
     }
 }
 
@@ -253,10 +339,10 @@ impl<'a> Patcher<'a> {
         Ok(())
     }
 
-    fn write(&self, node: &Node<'a>, out: &mut Vec<u8>, todo: &mut Vec<u32>) -> Result<()> {
+    fn write(&self, node: &Node<'a>, out: &mut Layout) -> Result<()> {
         if !node.prefix.is_empty() {
-            out.extend_from_slice(&node.prefix);
-            out.push(0);
+            out.new.extend_from_slice(&node.prefix);
+            out.new.push(0);
         }
         if let (Some(&(first, _)), Some(&(last, _))) = (node.children.first(), node.children.last())
         {
@@ -265,6 +351,7 @@ impl<'a> Patcher<'a> {
                 at -= node.prefix.len() + 1;
             }
             at += node.own_size();
+            let out = &mut out.new;
             out.push(first);
             out.push(last);
             let table = out.len();
@@ -276,129 +363,51 @@ impl<'a> Patcher<'a> {
             }
         }
         if !node.values.is_empty() {
-            put(out, node.values.len() as u32);
+            put(&mut out.new, node.values.len() as u32);
             for (priority, value) in &node.values {
                 if *priority == GONE {
                     return Err(Unpatchable);
                 }
-                put(out, *priority);
-                out.extend_from_slice(value);
-                out.push(0);
+                put(&mut out.new, *priority);
+                out.new.extend_from_slice(value);
+                out.new.push(0);
             }
         }
         for (_, child) in &node.children {
             match child {
-                Child::New(node) => self.write(node, out, todo)?,
-                Child::Old(place) => self.copy(*place, out, todo)?,
+                Child::New(node) => self.write(node, out)?,
+                Child::Old(place) => self.copy(*place, out)?,
             }
         }
         Ok(())
     }
 
-    /// Copies a node and all below it, as one piece.
-    fn copy(&self, piece: Place, out: &mut Vec<u8>, todo: &mut Vec<u32>) -> Result<()> {
+    /// Takes over a node and all below it, as one piece.
+    fn copy(&self, piece: Place, out: &mut Layout) -> Result<()> {
+        /// What is smaller is less to copy than to have as a part. In tests,
+        /// where all is small, some is a part nevertheless.
+        const PART_MIN: usize = if cfg!(test) { 16 } else { 512 };
         let start = out.len();
         let bytes = self.old.get(piece.at()..piece.end).ok_or(Unpatchable)?;
-        out.extend_from_slice(bytes);
-        let copy = &mut out[start..];
         let moved = (start as u32).wrapping_sub(piece.at() as u32);
-        match moved != 0 || self.renumber.is_some() {
-            true => shift(piece, moved, self.renumber, copy, todo),
+        let other = moved != 0 || self.renumber.is_some();
+        if bytes.len() >= PART_MIN {
+            if other {
+                out.pieces.push((piece, moved));
+            }
+            out.add_old(piece.at()..piece.end);
+            return Ok(());
+        }
+        let start = out.new.len();
+        out.new.extend_from_slice(bytes);
+        match other {
+            true => {
+                let copy = &mut out.new[start..];
+                shift(piece, moved, self.renumber, copy, &mut out.todo)
+            }
             false => Ok(()),
         }
     }
-}
-
-/// Counts a piece's offsets anew, and its priorities.
-///
-/// Nodes lie in the order in which they are come to here, so that this goes
-/// through the piece once, from its beginning to its end. `todo` is room for
-/// the nodes still to come, empty before and after.
-fn shift(
-    piece: Place,
-    moved: u32,
-    renumber: Renumber<'_>,
-    copy: &mut [u8],
-    todo: &mut Vec<u32>,
-) -> Result<()> {
-    let (start, end) = (piece.at() as u32, piece.end as u32);
-    // Without new priorities, nodes without children are looked at by nobody.
-    let matter = match renumber {
-        Some(_) => CHILDS | VALUES,
-        None => CHILDS,
-    };
-    todo.clear();
-    todo.push(piece.word);
-    let mut behind = 0;
-    while let Some(word) = todo.pop() {
-        let mut at = (word & OFFSET).wrapping_sub(start) as usize;
-        // Whoever never goes back comes to an end.
-        if at < behind {
-            return Err(Unpatchable);
-        }
-        if word & PREFIX != 0 {
-            at = text_end(copy, at)? + 1;
-        }
-        if word & CHILDS != 0 {
-            let (first, last) = match copy.get(at..at + 2) {
-                Some(&[first, last]) if first <= last => (first, last),
-                _ => return Err(Unpatchable),
-            };
-            let size = 4 * (usize::from(last - first) + 1);
-            let table = copy.get_mut(at + 2..at + 2 + size).ok_or(Unpatchable)?;
-            let (slots, _) = table.as_chunks_mut::<4>();
-            // The first child last: it is taken from the end.
-            for slot in slots.iter_mut().rev() {
-                let child = u32::from_be_bytes(*slot);
-                if child == 0 {
-                    continue;
-                }
-                let at = child & OFFSET;
-                if at < start || at > end {
-                    return Err(Unpatchable);
-                }
-                *slot = (at.wrapping_add(moved) | child & !OFFSET).to_be_bytes();
-                if child & matter != 0 {
-                    todo.push(child);
-                }
-            }
-            at += 2 + size;
-        }
-        if let Some(map) = renumber
-            && word & VALUES != 0
-        {
-            let count = self::word(copy, at)?;
-            at += 4;
-            for _ in 0..count {
-                let old = copy.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
-                let old = old.ok_or(Unpatchable)?;
-                let new = map.get(u32::from_be_bytes(*old) as usize);
-                let new = new.copied().filter(|&n| n != GONE).ok_or(Unpatchable)?;
-                *old = new.to_be_bytes();
-                at = text_end(copy, at + 4)? + 1;
-            }
-        }
-        behind = at;
-    }
-    Ok(())
-}
-
-/// Where the NUL is of a text that begins at `at`; eight bytes at a time, for
-/// most texts are as short as that.
-fn text_end(bytes: &[u8], mut at: usize) -> Result<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    let mut rest = bytes.get(at..).ok_or(Unpatchable)?;
-    while let Some((eight, more)) = rest.split_first_chunk() {
-        let eight = u64::from_le_bytes(*eight);
-        let zeros = eight.wrapping_sub(LOW) & !eight & LOW << 7;
-        if zeros != 0 {
-            return Ok(at + zeros.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-        rest = more;
-    }
-    let nul = rest.iter().position(|&c| c == 0);
-    Ok(at + nul.ok_or(Unpatchable)?)
 }
 
 impl Node<'_> {
@@ -415,6 +424,16 @@ mod tests {
     use crate::index::IndexBuilder;
 
     type Entry = (Vec<u8>, Vec<u8>, u32);
+
+    fn patch(
+        old: &[u8],
+        removed: &[Edit<'_>],
+        added: &[Edit<'_>],
+        renumber: Renumber<'_>,
+    ) -> Result<Vec<u8>> {
+        let patched = super::patch(old.to_vec(), removed, added, renumber)?;
+        Ok(patched.content().concat())
+    }
 
     fn build(entries: &[Entry]) -> Vec<u8> {
         let mut b = IndexBuilder::new();

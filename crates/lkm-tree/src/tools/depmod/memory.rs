@@ -9,7 +9,7 @@ use crate::bytes;
 use crate::config::depmod::DepmodConfig;
 use crate::depmod::cache::{
     FACTS_FILE, FILE, FILE_MAX, Key, KnownDir, KnownModule, Pieces, Record, SOURCES, Written,
-    checksum, simple_name,
+    checksum, checksum_of, simple_name,
 };
 use crate::depmod::facts::Facts;
 use crate::depmod::imports::{Collected, Part};
@@ -126,7 +126,7 @@ impl Memory {
         let mut publication = Publication::new(&*out);
         let mut sums = Vec::new();
         let mut record = patch::run(&known, &*out, &changes, &mut |name, content| {
-            sums.push((name, checksum(content)));
+            sums.push((name, checksum_of(content)));
             publication.add(name, content).ok()
         })?;
         publication.commit().ok()?;
@@ -334,7 +334,7 @@ fn key(dir: &dyn OpenDir, name: &str) -> Key {
 }
 
 fn save(dir: &dyn OpenDir, name: &str, content: &[u8]) {
-    let Ok(t) = dir.create_temporary(content, 0o644) else {
+    let Ok(t) = dir.create_temporary(&[content], 0o644) else {
         return;
     };
     // What replaces another file is written to the disk at once by some file
