@@ -21,6 +21,7 @@ impl Errno {
     pub const EINVAL: Errno = Errno(libc::EINVAL);
     pub const EFBIG: Errno = Errno(libc::EFBIG);
     pub const ENOSPC: Errno = Errno(libc::ENOSPC);
+    pub const ESPIPE: Errno = Errno(libc::ESPIPE);
     pub const ERANGE: Errno = Errno(libc::ERANGE);
     pub const ELOOP: Errno = Errno(libc::ELOOP);
     pub const ENODATA: Errno = Errno(libc::ENODATA);

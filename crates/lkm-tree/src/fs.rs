@@ -69,9 +69,32 @@ pub trait OpenFile: Send {
         Ok(())
     }
 
+    /// Reads what comes next of a file that has no offsets, such as a pipe.
+    fn read_next(&self, _buf: &mut [u8]) -> Result<usize, Errno> {
+        Err(Errno::ESPIPE)
+    }
+
+    /// All that comes, up to `limit` bytes (else `EFBIG`), of a file that is none on a disk.
+    fn read_stream(&self, limit: u64) -> Result<Vec<u8>, Errno> {
+        let mut out = Vec::new();
+        let mut part = vec![0; 1 << 16];
+        loop {
+            match self.read_next(&mut part)? {
+                0 => return Ok(out),
+                n => out.extend_from_slice(&part[..n]),
+            }
+            if out.len() as u64 > limit {
+                return Err(Errno::EFBIG);
+            }
+        }
+    }
+
     /// All that is in it, up to `limit` bytes (else `EFBIG`).
     fn read_all(&self, limit: u64) -> Result<Vec<u8>, Errno> {
-        let size = self.stat()?.size;
+        let Stat { kind, size, .. } = self.stat()?;
+        if kind == Kind::Other {
+            return self.read_stream(limit);
+        }
         if size > limit {
             return Err(Errno::EFBIG);
         }
@@ -118,6 +141,7 @@ pub trait OpenDir: Send + Sync {
     /// All names but `.` and `..`, in the directory's own order.
     fn entries(&self) -> Result<Vec<Entry>, Errno>;
     fn dir(&self, name: &[u8]) -> Result<Box<dyn OpenDir>, Errno>;
+    /// As [`Files::open`], it does not wait.
     fn file(&self, name: &[u8]) -> Result<Box<dyn OpenFile>, Errno>;
     /// Follows links.
     fn stat(&self, name: &[u8]) -> Result<Stat, Errno>;
@@ -149,6 +173,7 @@ pub trait OpenDir: Send + Sync {
 
 /// A file system.
 pub trait Files: Sync {
+    /// A file of a tree. One that is a pipe by mistake or malice is not waited for.
     fn open(&self, path: &[u8]) -> Result<Box<dyn OpenFile>, Errno>;
     fn open_dir(&self, path: &[u8]) -> Result<Box<dyn OpenDir>, Errno>;
     /// Follows links.
@@ -160,9 +185,15 @@ pub trait Files: Sync {
     /// The working directory.
     fn cwd(&self) -> Result<Vec<u8>, Errno>;
 
-    /// The whole content of a file, up to `limit` bytes.
+    /// The whole content of a file, up to `limit` bytes. It is opened as by [`Files::open`].
     fn read(&self, path: &[u8], limit: u64) -> Result<Vec<u8>, Errno> {
         self.open(path)?.read_all(limit)
+    }
+
+    /// The same of a file that the user named, which may be a pipe that another
+    /// process still writes to.
+    fn read_named(&self, path: &[u8], limit: u64) -> Result<Vec<u8>, Errno> {
+        self.read(path, limit)
     }
 
     /// The path from the root.
@@ -232,6 +263,15 @@ impl OpenFile for RealFile {
         }
     }
 
+    fn read_next(&self, buf: &mut [u8]) -> Result<usize, Errno> {
+        loop {
+            match rustix::io::read(&self.0, &mut *buf) {
+                Err(rustix::io::Errno::INTR) => continue,
+                r => return Ok(r?),
+            }
+        }
+    }
+
     fn append_at(&self, out: &mut Vec<u8>) -> Result<usize, Errno> {
         let offset = out.len() as u64;
         loop {
@@ -251,7 +291,11 @@ impl OpenFile for RealFile {
 const DIR_FLAGS: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
-const FILE_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
+/// Without waiting for a pipe's writer, or a line of a terminal.
+const FILE_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK);
+const NAMED_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 
 impl OpenDir for RealDir {
     fn entries(&self) -> Result<Vec<Entry>, Errno> {
@@ -394,6 +438,10 @@ impl Files for RealFiles {
             FILE_FLAGS,
             Mode::empty(),
         )?)))
+    }
+
+    fn read_named(&self, path: &[u8], limit: u64) -> Result<Vec<u8>, Errno> {
+        RealFile(sys::open(path, NAMED_FLAGS, Mode::empty())?).read_all(limit)
     }
 
     fn open_dir(&self, path: &[u8]) -> Result<Box<dyn OpenDir>, Errno> {

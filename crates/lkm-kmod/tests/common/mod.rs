@@ -48,7 +48,11 @@ impl Root {
         };
         for (dir, program) in [("kmod", kmod), ("lkm", Path::new(OURS))] {
             fs::create_dir_all(root.path(dir)).unwrap();
-            fs::copy(program, root.path(&format!("{dir}/program"))).unwrap();
+            // Not by this process: a test that starts a program at that moment would
+            // inherit the open file, and for as long it is "busy".
+            let copy = root.path(&format!("{dir}/program"));
+            let copied = Command::new("cp").args([program, &copy]).status().unwrap();
+            assert!(copied.success());
             for tool in TOOLS {
                 symlink("program", root.path(&format!("{dir}/{tool}"))).unwrap();
             }

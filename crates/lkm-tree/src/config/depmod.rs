@@ -1,7 +1,7 @@
 //! depmod.d(5): which of several modules of one name counts.
 
+use super::Complaint;
 use super::directory::FileList;
-use super::{Complaint, FILE_MAX};
 use crate::bytes;
 use crate::ere::Ere;
 use crate::fs::Files;
@@ -49,7 +49,7 @@ impl DepmodConfig {
             list.add_path(fs, path, &mut config.complaints);
         }
         for f in &list.files {
-            match fs.read(&f.path, FILE_MAX) {
+            match f.read(fs) {
                 Ok(text) => config.parse(&f.path, &text, version),
                 Err(e) => config.complain(bytes!("file parse ", f.path, ": ", e.text()), false),
             }

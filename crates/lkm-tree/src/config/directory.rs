@@ -1,8 +1,9 @@
 //! Which configuration files count: `*.conf` of several directories, by name,
 //! a name in an earlier directory hiding the same name in later ones.
 
-use super::Complaint;
+use super::{Complaint, FILE_MAX};
 use crate::bytes;
+use crate::errno::Errno;
 use crate::fs::{Files, Kind};
 use crate::text::basename;
 
@@ -11,6 +12,21 @@ use crate::text::basename;
 pub struct ConfigFile {
     pub name: Vec<u8>,
     pub path: Vec<u8>,
+    /// Not found in a directory: the user's, and perhaps a pipe.
+    named: bool,
+}
+
+impl ConfigFile {
+    /// The file's text.
+    ///
+    /// # Errors
+    /// Those of `open(2)` and `read(2)`; `EFBIG`.
+    pub fn read(&self, fs: &dyn Files) -> Result<Vec<u8>, Errno> {
+        match self.named {
+            true => fs.read_named(&self.path, FILE_MAX),
+            false => fs.read(&self.path, FILE_MAX),
+        }
+    }
 }
 
 /// A list of files, in the order in which they are read.
@@ -35,12 +51,17 @@ impl FileList {
 
     /// Adds a file unless one of that name is there.
     pub fn add(&mut self, path: &[u8], name: &[u8]) {
+        self.insert(path, name, false);
+    }
+
+    fn insert(&mut self, path: &[u8], name: &[u8], named: bool) {
         if let Err(at) = self.files.binary_search_by(|f| f.name[..].cmp(name)) {
             self.files.insert(
                 at,
                 ConfigFile {
                     name: name.to_vec(),
                     path: path.to_vec(),
+                    named,
                 },
             );
         }
@@ -51,7 +72,7 @@ impl FileList {
     pub fn add_path(&mut self, fs: &dyn Files, path: &[u8], complaints: &mut Vec<Complaint>) {
         let Ok(st) = fs.stat(path) else { return };
         if st.kind != Kind::Dir {
-            self.add(path, basename(path));
+            self.insert(path, basename(path), true);
             return;
         }
         if st.inode != 0 {
@@ -87,10 +108,10 @@ impl FileList {
             if name.starts_with(b".") || name.len() < 6 || !name.ends_with(b".conf") {
                 continue;
             }
-            let kind = match e.kind {
-                Some(k) => k,
+            let (kind, bits) = match e.kind {
+                Some(k) => (k, 0),
                 None => match dir.stat(name) {
-                    Ok(st) => st.kind,
+                    Ok(st) => (st.kind, st.type_bits),
                     Err(_) => {
                         complain(bytes!("Cannot stat directory entry: ", path, "/", name));
                         continue;
@@ -104,6 +125,11 @@ impl FileList {
                     "/",
                     name
                 ));
+                continue;
+            }
+            // A link to /dev/null hides a file of later directories.
+            if kind == Kind::Other && bits != libc::S_IFCHR {
+                complain(bytes!("Not a file: ", path, "/", name));
                 continue;
             }
             self.add(&bytes!(path, "/", name), name);

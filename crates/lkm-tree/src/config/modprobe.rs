@@ -2,7 +2,7 @@
 //! what is not.
 
 use super::directory::FileList;
-use super::{Complaint, FILE_MAX, cmdline};
+use super::{Complaint, cmdline};
 use crate::bytes;
 use crate::fnmatch::fnmatch;
 use crate::fs::Files;
@@ -136,7 +136,7 @@ impl Config {
         }
         for f in &list.files {
             // A file that cannot be opened is passed over, as kmod does.
-            if let Ok(text) = fs.read(&f.path, FILE_MAX) {
+            if let Ok(text) = f.read(fs) {
                 config.parse(&f.path, &text);
             }
         }

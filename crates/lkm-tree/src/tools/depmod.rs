@@ -423,7 +423,7 @@ fn load_kernel_symbols(
             return Ok(());
         }
     };
-    match fs.read(path, crate::config::FILE_MAX) {
+    match fs.read_named(path, crate::config::FILE_MAX) {
         Ok(text) => {
             for e in add(tree, path, &text, r.checks.prefix) {
                 log.error(e);
