@@ -130,13 +130,34 @@ pub fn completions(tools: &[&Tool], shell: &str) -> Option<String> {
 
 const MODULES: &str =
     "find /lib/modules/$(uname -r)/ -name '*.ko*' -printf '%f\\n' 2>/dev/null | sed 's/\\.ko.*//'";
+const VERSIONS: &str = "ls /lib/modules 2>/dev/null";
 const LOADED: &str = "cut -d' ' -f1 /proc/modules 2>/dev/null";
+
+/// What an option's argument may be, besides a file.
+enum Choice {
+    Words(&'static str),
+    /// What a command prints.
+    Output(&'static str),
+}
+
+fn choice(tool: &Tool, arg: Option<&str>) -> Option<Choice> {
+    Some(match (tool.name, arg?) {
+        (_, "VERSION") => Choice::Output(VERSIONS),
+        ("lsmod", "KEY") => Choice::Words("name size used"),
+        ("modinfo", "FIELD") => Choice::Words(
+            "alias author build-id depends description filename firmware intree license name \
+             parm sig_hashalgo sig_id sig_key signature signer softdep srcversion vermagic version",
+        ),
+        _ => return None,
+    })
+}
 
 fn bash(tools: &[&Tool]) -> String {
     let mut out = String::from("# bash completion; generated from the options' tables\n");
     for t in tools {
         let mut words = Vec::new();
         let mut with_file = Vec::new();
+        let mut with_choice = String::new();
         for o in shown(t) {
             let mut all = Vec::new();
             if let Some(c) = o.short {
@@ -148,13 +169,35 @@ fn bash(tools: &[&Tool]) -> String {
             if matches!(o.arg, Some("DIR" | "PATH" | "FILE")) {
                 with_file.extend(all.iter().cloned());
             }
+            let list = match choice(t, o.arg) {
+                Some(Choice::Words(words)) => words.to_string(),
+                Some(Choice::Output(command)) => format!("$({command})"),
+                None => String::new(),
+            };
+            if !list.is_empty() {
+                let _ = writeln!(
+                    with_choice,
+                    "    case $prev in {}) COMPREPLY=($(compgen -W \"{list}\" -- \"$cur\")); return ;; esac",
+                    all.join("|")
+                );
+            }
             words.extend(all);
         }
         let words = words.join(" ");
         let rest = match arguments(t) {
             "file" => "COMPREPLY=($(compgen -f -- \"$cur\"))".to_string(),
             "loaded" => format!("COMPREPLY=($(compgen -W \"$({LOADED})\" -- \"$cur\"))"),
-            "module" => format!("COMPREPLY=($(compgen -W \"$({MODULES})\" -- \"$cur\"))"),
+            // A path will do for a name, and what is removed is loaded.
+            "module" => format!(
+                "if [[ $cur == */* ]]; then COMPREPLY=($(compgen -f -- \"$cur\"))\n    \
+                 elif [[ {name} == modprobe && \" ${{COMP_WORDS[*]}} \" =~ \" -\"([a-zA-Z]*r[a-zA-Z]*|-remove|-remove-holders)\" \" ]]\n    \
+                 then COMPREPLY=($(compgen -W \"$({LOADED})\" -- \"$cur\"))\n    \
+                 else COMPREPLY=($(compgen -W \"$({MODULES})\" -- \"$cur\")); fi",
+                name = t.name
+            ),
+            _ if t.name == "kmod" => {
+                "COMPREPLY=($(compgen -W \"help list static-nodes\" -- \"$cur\"))".to_string()
+            }
             _ => "COMPREPLY=()".to_string(),
         };
         let name = t.name;
@@ -169,6 +212,7 @@ fn bash(tools: &[&Tool]) -> String {
                 with_file.join("|")
             );
         }
+        out.push_str(&with_choice);
         let _ = writeln!(
             out,
             "    if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"{words}\" -- \"$cur\"))\n    else {rest}; fi\n}}\ncomplete -F _lkm_{name} {name}"
@@ -194,8 +238,17 @@ fn zsh(tools: &[&Tool]) -> String {
                 .replace(':', "\\:");
             let arg = match o.arg {
                 Some(a @ ("DIR" | "PATH" | "FILE")) => format!(":{a}:_files"),
-                Some(a) => format!(":{a}: "),
+                Some(a) => match choice(t, o.arg) {
+                    Some(Choice::Words(words)) => format!(":{a}:({words})"),
+                    Some(Choice::Output(command)) => format!(":{a}:( $({command}) )"),
+                    None => format!(":{a}: "),
+                },
                 None => String::new(),
+            };
+            // The shell runs a command between other quotes only.
+            let arg = match arg.contains("$(") {
+                true => format!("'\"{arg}\"'"),
+                false => arg,
             };
             if let Some(c) = o.short {
                 let _ = write!(out, " \\\n  '-{}[{text}]{arg}'", c as char);
@@ -244,7 +297,14 @@ fn fish(tools: &[&Tool]) -> String {
             }
             match o.arg {
                 Some("DIR" | "PATH" | "FILE") => out.push_str(" -r -F"),
-                Some(_) => out.push_str(" -x"),
+                Some(_) => {
+                    out.push_str(" -x");
+                    let _ = match choice(t, o.arg) {
+                        Some(Choice::Words(words)) => write!(out, " -a '{words}'"),
+                        Some(Choice::Output(command)) => write!(out, " -a '({command})'"),
+                        None => Ok(()),
+                    };
+                }
                 None => {}
             }
             let _ = writeln!(out, " -d '{}'", o.help.replace('\'', "\\'"));

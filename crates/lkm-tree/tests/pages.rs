@@ -67,8 +67,60 @@ fn bash_completes() {
 }
 
 #[test]
+fn bash_completes_arguments() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    std::fs::write(dir.path().join("x.ko"), "").unwrap();
+    for (words, expected) in [
+        ("lsmod --sort u", "used".to_string()),
+        ("modinfo -F lic", "license".to_string()),
+        ("kmod st", "static-nodes".to_string()),
+        (&format!("modinfo {path}/"), format!("{path}/x.ko")),
+        (&format!("modprobe -r {path}/"), format!("{path}/x.ko")),
+    ] {
+        let tool = words.split(' ').next().unwrap();
+        let last = words.split(' ').count() - 1;
+        let ask = format!(
+            "\nCOMP_WORDS=({words})\nCOMP_CWORD={last}\n_lkm_{tool}\necho \"${{COMPREPLY[@]}}\"\n"
+        );
+        let Some(said) = say("bash", &["--norc"], &(script("bash") + &ask)) else {
+            return;
+        };
+        assert_eq!(said.trim(), expected, "{words}");
+    }
+}
+
+/// What is loaded is offered where something is to be removed, and only there.
+#[test]
+fn bash_knows_removal_from_loading() {
+    // In place of what reads /proc/modules and the tree.
+    let ask = "\ncut() { echo loaded_one; }\nfind() { echo in_tree.ko; }\n\
+               ask() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _lkm_modprobe; echo \"$* ${COMPREPLY[@]}\"; }\n\
+               ask modprobe -r ''\nask modprobe -vr ''\nask modprobe --remove-holders ''\n\
+               ask modprobe -v ''\nask modprobe --dirname=r ''\n";
+    let Some(said) = say("bash", &["--norc"], &(script("bash") + ask)) else {
+        return;
+    };
+    let last: Vec<&str> = said
+        .lines()
+        .filter_map(|l| l.split(' ').next_back())
+        .collect();
+    assert_eq!(
+        last,
+        [
+            "loaded_one",
+            "loaded_one",
+            "loaded_one",
+            "in_tree",
+            "in_tree"
+        ],
+        "{said}"
+    );
+}
+
+#[test]
 fn fish_completes() {
-    let ask = "\ncomplete -C 'modprobe --show-exp'\ncomplete -C 'lsmod --so'\n";
+    let ask = "\ncomplete -C 'modprobe --show-exp'\ncomplete -C 'lsmod --so'\ncomplete -C 'lsmod --sort us'\n";
     let Some(said) = say("fish", &["--no-config"], &(script("fish") + ask)) else {
         return;
     };
@@ -76,6 +128,7 @@ fn fish_completes() {
     // fish brings completions of its own for some of the tools.
     assert!(options.contains(&"--show-exports"), "{said}");
     assert!(options.contains(&"--sort"), "{said}");
+    assert!(options.contains(&"used"), "{said}");
 }
 
 #[test]

@@ -103,13 +103,17 @@ pub(crate) type Row<'t> = (&'t str, &'t str, &'t str);
 /// Completion of `lkm` and its commands for a shell.
 pub(crate) fn completions(rows: &[Row<'_>], shell: &str) -> Option<String> {
     let names: Vec<&str> = rows.iter().map(|r| r.0).collect();
+    // Their own completion functions are in the same script.
+    let tools: Vec<&str> = lkm_tree::tools::TOOLS.iter().map(|a| a.tool.name).collect();
     let mut out = String::new();
     match shell {
         "bash" => {
             let _ = write!(
                 out,
-                "_lkm() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} words\n    if [[ $COMP_CWORD == 1 ]]; then COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); return; fi\n    case ${{COMP_WORDS[1]}} in\n",
-                names.join(" ")
+                "_lkm() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} words\n    if [[ $COMP_CWORD == 1 ]]; then COMPREPLY=($(compgen -W \"{} {}\" -- \"$cur\")); return; fi\n    case ${{COMP_WORDS[1]}} in\n    {}) _lkm_${{COMP_WORDS[1]}}; return ;;\n",
+                names.join(" "),
+                tools.join(" "),
+                tools.join("|")
             );
             for (name, _, help) in rows {
                 let words: Vec<String> = options(help).into_iter().map(|o| o.0).collect();
@@ -124,7 +128,16 @@ pub(crate) fn completions(rows: &[Row<'_>], shell: &str) -> Option<String> {
             for (name, line, _) in rows {
                 let _ = writeln!(out, "      '{name}:{}'", line.replace('\'', "'\\''"));
             }
+            for applet in lkm_tree::tools::TOOLS {
+                let line = applet.tool.summary.replace('\'', "'\\''");
+                let _ = writeln!(out, "      '{}:{line}'", applet.tool.name);
+            }
             out.push_str("    )\n    _describe command commands\n  else\n    case $words[2] in\n");
+            let _ = writeln!(
+                out,
+                "    {}) shift words; (( CURRENT-- )); _normal ;;",
+                tools.join("|")
+            );
             for (name, _, help) in rows {
                 let words: Vec<String> = options(help).into_iter().map(|o| o.0).collect();
                 let _ = writeln!(
@@ -137,6 +150,19 @@ pub(crate) fn completions(rows: &[Row<'_>], shell: &str) -> Option<String> {
         }
         "fish" => {
             out.push_str("complete -c lkm -n __fish_use_subcommand -f\n");
+            for applet in lkm_tree::tools::TOOLS {
+                let _ = writeln!(
+                    out,
+                    "complete -c lkm -n __fish_use_subcommand -a {} -d '{}'",
+                    applet.tool.name,
+                    applet.tool.summary.replace('\'', "\\'")
+                );
+            }
+            let _ = writeln!(
+                out,
+                "complete -c lkm -n '__fish_seen_subcommand_from {}' -f -a '(complete -C (commandline -cp | string replace -r \"^\\\\s*\\\\S*lkm\\\\s+\" \"\"))'",
+                tools.join(" ")
+            );
             for (name, line, help) in rows {
                 let _ = writeln!(
                     out,
@@ -227,6 +253,9 @@ exit status: 0 done, 2 not
             let script = completions(&rows, shell).expect("a known shell");
             for command in crate::COMMANDS {
                 assert!(script.contains(command.name), "{shell}: {}", command.name);
+            }
+            for applet in lkm_tree::tools::TOOLS {
+                assert!(script.contains(applet.tool.name), "{shell}");
             }
         }
         assert_eq!(completions(&rows, "tcsh"), None);
