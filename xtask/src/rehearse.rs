@@ -11,8 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A rehearsal that takes longer than this has hung: the lab bounds itself far below.
-const LIMIT: Duration = Duration::from_secs(60);
+/// A rehearsal that takes longer than this has hung, on a slow and busy machine, too: most take less than a second.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// How many run at a time.
 const PARALLEL: usize = 2;
