@@ -256,3 +256,18 @@ fn modinfo_answers() {
     r.same("modinfo", &[]);
     r.same("modinfo", &["--filed"]);
 }
+
+#[test]
+fn duplicates_are_told_before_what_is_missing_for_the_last_indexes() {
+    let Some(kmod) = kmod() else { return };
+    let r = Root::sample(&kmod);
+    let root = r.dir.path().to_str().unwrap();
+    for source in [
+        "modules.builtin",
+        "modules.builtin.modinfo",
+        "modules.order",
+    ] {
+        fs::remove_file(r.tree_file(source)).unwrap();
+        r.same("depmod", &["-w", "-b", root, &r.version]);
+    }
+}

@@ -25,6 +25,9 @@ pub struct Notes {
     pub errors: Vec<Vec<u8>>,
     /// Some entry had to be left out.
     pub incomplete: bool,
+    /// Warnings that belong before those about `modules.builtin`, and before those about
+    /// `modules.builtin.modinfo`: that there is no such file.
+    pub missing: [Vec<Vec<u8>>; 2],
 }
 
 /// What the files are made from.
@@ -151,8 +154,10 @@ pub fn files(input: &Input<'_>, with_binaries: bool, notes: &mut Notes) -> Vec<F
     if with_binaries {
         let content = symbols_bin(input, &symbols, notes);
         add("modules.symbols.bin", false, content);
+        notes.warnings.append(&mut notes.missing[0]);
         let content = builtin_bin(input.builtin, notes);
         add("modules.builtin.bin", false, content);
+        notes.warnings.append(&mut notes.missing[1]);
         let content = builtin_alias_bin(input.builtin_modinfo, notes);
         add("modules.builtin.alias.bin", false, content);
     }

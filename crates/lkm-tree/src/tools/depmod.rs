@@ -299,8 +299,14 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
     }
 
     let dir = fs.open_dir(&dirname).ok();
-    let source = |name: &str, log: &mut Log<'_>| read_source(dir.as_deref(), &dirname, name, log);
-    let modules_order = source("modules.order", &mut log);
+    let mut missing = Vec::new();
+    let source = |name: &str, missing: &mut Vec<Vec<u8>>| {
+        read_source(dir.as_deref(), &dirname, name, missing)
+    };
+    let modules_order = source("modules.order", &mut missing);
+    for w in missing.drain(..) {
+        log.warn(w);
+    }
     if let Some(line) = order(&mut found, modules_order.as_deref()) {
         let text = format!("modules.order:{line} corrupted line misses '\\n'");
         log.error(bytes!(dirname, "/", text));
@@ -363,14 +369,16 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
         1
     })?;
 
+    // What is missing is told at the place where kmod would notice.
+    let mut notes = Notes::default();
     let (builtin, modinfo) = match r.show {
         true => (None, None),
         false => (
-            source("modules.builtin", &mut log),
-            source("modules.builtin.modinfo", &mut log),
+            source("modules.builtin", &mut notes.missing[0]),
+            source("modules.builtin.modinfo", &mut notes.missing[1]),
         ),
     };
-    let mut notes = Notes::default();
+    let missing = notes.missing.iter().map(Vec::len).sum::<usize>();
     let input = Input {
         tree: &tree,
         builtin: builtin.as_deref(),
@@ -386,7 +394,7 @@ fn depmod(world: &mut World<'_>, mut r: Request, rest: &[Vec<u8>]) -> Result<(),
         log.error(e);
     }
     failed |= notes.incomplete;
-    clean &= notes.warnings.is_empty() && notes.errors.is_empty();
+    clean &= notes.warnings.len() == missing && notes.errors.is_empty();
     if r.show {
         for f in contents.iter().filter(|f| f.text) {
             if emit!(out, f.content).is_err() {
@@ -486,11 +494,11 @@ fn read_source(
     dir: Option<&dyn OpenDir>,
     dirname: &[u8],
     name: &str,
-    log: &mut Log<'_>,
+    missing: &mut Vec<Vec<u8>>,
 ) -> Option<Vec<u8>> {
     let Some(dir) = dir else {
         let text = Errno::ENOENT.text();
-        log.warn(bytes!("could not open directory ", dirname, ": ", text));
+        missing.push(bytes!("could not open directory ", dirname, ": ", text));
         return None;
     };
     match dir
@@ -499,7 +507,7 @@ fn read_source(
     {
         Ok(text) => Some(text),
         Err(e) => {
-            log.warn(bytes!(
+            missing.push(bytes!(
                 "could not open ",
                 name,
                 " at ",
