@@ -1,5 +1,6 @@
 //! An incremental depmod after ten modules have changed, beside a full one:
-//! by kind of change, ratios of CPU and wall time.
+//! by kind of change, ratios of CPU and wall time. Full runs, in a copy of the
+//! tree, take turns with incremental ones: other load hits both.
 
 use std::collections::BTreeSet;
 use std::io::{Error, Result, Write};
@@ -12,7 +13,7 @@ use super::{copy_tree, run};
 
 /// As many modules change.
 const TEN: usize = 10;
-const ROUNDS: usize = 10;
+const ROUNDS: usize = 20;
 
 /// A module's file before and after; none where there is none.
 type Change = (PathBuf, Option<Vec<u8>>, Option<Vec<u8>>);
@@ -203,7 +204,12 @@ fn put(path: &Path, content: Option<&Vec<u8>>) -> Result<()> {
 
 /// Prints the ratios for the tree of a root.
 pub fn measure(depmod: &Path, root: &str, modules: &Path, version: &str) -> Result<()> {
-    let near = tempfile::tempdir()?;
+    let (near, beside) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let other = beside.path().join("lib/modules").join(version);
+    std::fs::create_dir_all(&other)?;
+    copy_tree(&modules.join(version), &other, &mut Vec::new())?;
+    let other = beside.path().to_string_lossy().into_owned();
+    let long_way = ["-b", &other, "--no-incremental", version];
     let base = near.path().join("lib/modules").join(version);
     std::fs::create_dir_all(&base)?;
     let mut all = Vec::new();
@@ -214,20 +220,19 @@ pub fn measure(depmod: &Path, root: &str, modules: &Path, version: &str) -> Resu
     let again = ["-b", &dir, "--incremental", version];
     run(depmod, &full);
     let tree = Tree::read(&base, all)?;
-    let begin = child_seconds();
-    let long: Vec<f64> = (0..ROUNDS).filter_map(|_| run(depmod, &full)).collect();
-    let long_cpu = (child_seconds() - begin) / ROUNDS as f64;
-    let full_wall = median(long);
     for (what, changes) in tree.changes()? {
         run(depmod, &full);
         run(depmod, &again);
         // What was written a moment ago is not remembered.
         std::thread::sleep(Duration::from_millis(2100));
         run(depmod, &again);
-        // Nothing else runs in between: CPU time is counted in ticks of 10 ms.
-        let begin = child_seconds();
-        let mut short = Vec::new();
+        run(depmod, &long_way);
+        // CPU time is counted in ticks of 10 ms, which begin anywhere in a run:
+        // what is too much once is too little another time.
+        let (mut short, mut long) = (Vec::new(), Vec::new());
+        let (mut short_cpu, mut long_cpu) = (0.0, 0.0);
         for _ in 0..ROUNDS {
+            let begin = child_seconds();
             for (path, _, new) in &changes {
                 put(path, new.as_ref())?;
             }
@@ -236,9 +241,13 @@ pub fn measure(depmod: &Path, root: &str, modules: &Path, version: &str) -> Resu
                 put(path, old.as_ref())?;
             }
             short.extend(run(depmod, &again));
+            let between = child_seconds();
+            short_cpu += (between - begin) / 2.0;
+            long.extend(run(depmod, &long_way));
+            long_cpu += child_seconds() - between;
         }
-        let cpu = (child_seconds() - begin) / (2 * ROUNDS) as f64 / long_cpu;
-        let wall = median(short);
+        let cpu = short_cpu / long_cpu;
+        let (wall, full_wall) = (median(short), median(long));
         println!(
             "{:<40} {full_wall:9.2} {wall:9.2} ms  wall {:.3}  cpu {cpu:.3}  (full, incremental)",
             format!("depmod {root}: {} modules {what}", changes.len()),
