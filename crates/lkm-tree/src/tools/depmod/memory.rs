@@ -16,7 +16,7 @@ use crate::depmod::imports::{Collected, Part};
 use crate::depmod::order::{Map, Quick, Set};
 use crate::depmod::output::{self, File};
 use crate::depmod::patch::{self, CHANGED_MAX, pieces, put_facts};
-use crate::depmod::publish::Publication;
+use crate::depmod::publish::publishing;
 use crate::depmod::rerun::Known;
 use crate::depmod::resolve::Tree;
 use crate::depmod::scan::{Found, Searched};
@@ -123,13 +123,15 @@ impl Memory {
         if changes.is_empty() {
             return Some(());
         }
-        let mut publication = Publication::new(&*out);
         let mut sums = Vec::new();
-        let mut record = patch::run(&known, &*out, &changes, &mut |name, content| {
-            sums.push((name, checksum_of(content)));
-            publication.add(name, content).ok()
+        let mut record = publishing(&*out, |mut publication| {
+            let record = patch::run(&known, &*out, &changes, &mut |name, content| {
+                sums.push((name, checksum_of(content)));
+                publication.add(name, content).ok()
+            })?;
+            publication.commit().ok()?;
+            Some(record)
         })?;
-        publication.commit().ok()?;
         // So that whoever compares times sees that this run has been.
         let _ = out.touch(b"modules.dep");
         note_outputs(&mut record, &*out, &sums);
