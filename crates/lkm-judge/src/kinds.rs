@@ -46,6 +46,9 @@ const MEMORY: &[&str] = &[
     "cpumask",
     "sg table",
     "kfifo",
+    "percpu_counter",
+    "srcu_struct",
+    "seq_operations",
 ];
 
 /// Whether something that will call a function is found by its registration: it runs nothing until then.

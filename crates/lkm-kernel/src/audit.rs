@@ -112,7 +112,7 @@ pub(crate) fn after_unload(cx: &mut Cx, index: usize) -> R<()> {
 }
 
 /// Memory of `size` bytes at `addr` is about to be freed.
-pub(crate) fn on_free(cx: &mut Cx, addr: u64, size: u64) {
+pub(crate) fn on_free(cx: &mut Cx, addr: u64, size: u64, by: &str) {
     let found: Vec<(u64, &'static str)> = cx
         .audit
         .armed
@@ -127,7 +127,14 @@ pub(crate) fn on_free(cx: &mut Cx, addr: u64, size: u64) {
             module::kallsyms::describe(cx, function),
             key - addr
         );
-        trace::misuse(cx, "active-free", &detail, addr, "kfree");
+        // A driver core that gives a device's memory back has no caller in the module: who armed it is told then.
+        let here = trace::site(cx);
+        let site = match module::find_by_addr(cx, here.pc) {
+            None => cx.audit.armed.get(&(key, kind)).map(|a| a.site.clone()),
+            Some(_) => None,
+        };
+        let site = site.unwrap_or(here);
+        trace::misuse_at(cx, "active-free", &detail, addr, by, site);
     }
 }
 

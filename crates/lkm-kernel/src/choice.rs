@@ -87,6 +87,12 @@ pub(crate) fn next_task(cx: &mut Cx, waiting: usize) -> usize {
     choose(cx, What::Next, waiting as u64) as usize
 }
 
+/// Whether an RCU callback whose grace period is over runs a while later only, as it may.
+pub(crate) fn callback_waits(cx: &mut Cx) -> bool {
+    cx.choices.switches += 1;
+    choose(cx, What::Grace, 2) == 1
+}
+
 /// A kernel function returns to module code: another task may run before it goes on, as on a kernel that
 /// preempts or has more than one CPU. `woke`: the function woke a task.
 pub(crate) fn preempt_point(cx: &mut Cx, woke: bool) {

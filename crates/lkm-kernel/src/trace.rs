@@ -120,15 +120,43 @@ pub fn site(cx: &Cx) -> Site {
     }
 }
 
+/// Where in the guest the running task called into the kernel, without its callers; 0 for nowhere.
+pub(crate) fn call_place(cx: &Cx) -> u64 {
+    let frames = sched::current(cx).map(|tid| &cx.sched.tasks[tid as usize].frames);
+    let frame = frames.and_then(|f| f.iter().rev().find(|f| f.ret != 0));
+    frame.map_or(0, |f| f.place)
+}
+
+/// A function of the module's as a place. Places are return addresses: this one is behind its first byte.
+pub(crate) fn place(function: u64) -> Site {
+    Site {
+        pc: function + 1,
+        stack: Vec::new(),
+    }
+}
+
 /// Records that a rule of the kernel's was broken at the current place.
 pub fn misuse(cx: &mut Cx, what: &'static str, detail: &str, key: u64, function: &str) {
+    let site = site(cx);
+    misuse_at(cx, what, detail, key, function, site);
+}
+
+/// The same at a place that is no call: a callback that has returned, or who armed what is found.
+pub(crate) fn misuse_at(
+    cx: &mut Cx,
+    what: &'static str,
+    detail: &str,
+    key: u64,
+    function: &str,
+    site: Site,
+) {
     debug_assert!(
         lkm_trace::misuse::NAMES
             .iter()
             .any(|(name, _)| *name == what),
         "{what} is not in the table"
     );
-    let (tid, site) = (sched::current_tid(cx), site(cx));
+    let tid = sched::current_tid(cx);
     emit(
         cx,
         Event::Misuse {

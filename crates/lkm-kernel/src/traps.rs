@@ -230,7 +230,10 @@ fn fault_event(
     };
     let (module, phase) = where_in_life(cx, pc);
     let (about, object) = if kind == "page-fault" {
-        about(cx, address)
+        match emulate::error_base(cx, regs, address) {
+            Some(base) => (format!("error pointer {}", base as i64), 0),
+            None => about(cx, address),
+        }
     } else {
         (String::new(), 0)
     };

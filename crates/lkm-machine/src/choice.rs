@@ -14,6 +14,8 @@ pub enum What {
     Preempt,
     /// The same at the end of a call by which a thread of the kernel's woke another task.
     Wakeup,
+    /// 1: an RCU callback runs a grace period later than it could.
+    Grace,
     /// 1: a function that can fail does.
     Fail,
     /// What the random numbers begin with.
@@ -31,6 +33,7 @@ impl What {
             What::Next => "next",
             What::Preempt => "preempt",
             What::Wakeup => "wakeup",
+            What::Grace => "grace",
             What::Fail => "fail",
             What::Seed => "seed",
             What::Clock => "clock",
@@ -129,6 +132,7 @@ impl Choices for Explore {
             (What::Fail, _) | (What::Next, 1) | (What::Preempt, 2) => 0,
             (What::Next, 2) => of - 1 - u64::from(self.gave_way),
             (What::Next, _) => self.next() % of,
+            (What::Grace, number) => u64::from(number == 1 || number > 2 && self.next() & 1 == 0),
             (What::Preempt | What::Wakeup, number) => {
                 let now = number <= 2 || self.next() & 3 == 0;
                 let answer = u64::from(self.preempts > 0 && now);

@@ -122,6 +122,10 @@ pub const NAMES: &[(&str, &str)] = &[
         "a live timer, work or thread was in freed memory",
     ),
     (
+        "name-lost",
+        "memory was freed with a live kobject in it, whose name nobody frees now; key is the memory",
+    ),
+    (
         "mapped-free",
         "memory was freed that a process has mapped by page frame number; detail says who",
     ),

@@ -295,7 +295,9 @@ fn specific(case: &Case<'_, '_>, fault: &Fault<'_>, cause: Cause) -> Draft {
         lifetime(case, object, &mut draft);
     }
     if cause.rule == "err-ptr-unchecked" {
-        let value = (fault.address as i64) as f64;
+        let named = fault.about.strip_prefix("error pointer");
+        let named = named.and_then(|v| v.trim().parse::<i64>().ok());
+        let value = named.unwrap_or(fault.address as i64) as f64;
         let source = case.ledger.err_ptrs.iter().rev().find(|e| {
             e.at.step < fault.at.step
                 && (e.value as f64 - value).abs() < 4096.0

@@ -80,6 +80,7 @@ fn ignored(case: &mut Case<'_, '_>) {
                 && f.at.step < next
                 && f.kind == "page-fault"
                 && f.address < NULL_PAGE
+                && !f.about.starts_with("error pointer")
                 && shares_function(case, request, f)
         });
         if let Some(fault) = used {

@@ -146,6 +146,10 @@ fn leak(case: &Case<'_, '_>, object: &Object<'_>, life: &Life<'_>, nature: Natur
         format!(" \"{}\"", object.detail)
     };
     draft.message = match nature {
+        Nature::Memory if object.size == 0 => format!(
+            "what {}{inside} allocated ({}{name}) is not freed after {after}",
+            object.function, object.kind
+        ),
         Nature::Memory => format!(
             "{} bytes ({}{name}) from {}{inside} are not freed after {after}",
             object.size, object.kind, object.function

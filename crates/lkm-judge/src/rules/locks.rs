@@ -243,6 +243,10 @@ fn imbalance(case: &mut Case<'_, '_>, misuse: &Misuse<'_>) -> Option<Draft> {
     }
     let mut draft = case.draft("context-imbalance", &misuse.at);
     draft.detail = misuse.what.to_owned();
+    // What was seen at no call is told of the function that returned.
+    if case.ledger.at_address(misuse.at.site.pc).is_some() && misuse.at.site.stack.is_empty() {
+        draft.place = case.code_place(misuse.at.site.pc - 1);
+    }
     draft.message = sentence(
         case,
         misuse,

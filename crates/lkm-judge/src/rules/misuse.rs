@@ -116,6 +116,11 @@ const ROWS: &[Row] = &[
         "freed memory that something active is in",
     ),
     row(
+        "name-lost",
+        "memory-leak",
+        "freed an object without its last put, and a string is lost that only that frees",
+    ),
+    row(
         "mapped-free",
         "use-after-free",
         "freed memory that a process has mapped",
@@ -232,9 +237,12 @@ fn judge(case: &Case<'_, '_>, misuse: &Misuse<'_>, row: &Row) -> Option<Draft> {
         }
         // An unregister row may be implied by another function that is not modelled: nothing certain then.
         "release-unheld" if !ledger.stubs.is_empty() => return None,
-        "double-free" | "redzone" | "invalid-free" | "active-free" => {
+        "double-free" | "redzone" | "invalid-free" | "active-free" | "name-lost" => {
             if let Some(object) = ledger.object_at(misuse.key).filter(|_| misuse.key != 0) {
                 lifetime(case, object, &mut draft);
+            }
+            if misuse.what == "name-lost" {
+                draft.fix = "put the last reference (kobject_put, put_device) also where adding it failed; its release function frees it".to_owned();
             }
             if misuse.what == "active-free"
                 && matches!(misuse.at.phase, Phase::Exit | Phase::AfterExit)

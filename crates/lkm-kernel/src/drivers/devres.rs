@@ -122,18 +122,25 @@ pub fn take(cx: &mut Cx, dev: u64, release: Release, data: u64) -> bool {
     }
 }
 
+/// Frees memory of the device's: what still runs in it is told, as for memory that the module frees itself.
+fn give_back(cx: &mut Cx, data: u64) -> R<()> {
+    crate::locking::on_free(cx, data, "devres_release_all")?;
+    mm::kfree(cx, data);
+    Ok(())
+}
+
 fn run(cx: &mut Cx, dev: u64, entry: Entry) -> R<()> {
     match entry.release {
         Release::Guest(release) => {
             if release != 0 {
                 cx.call_guest(release, &[dev, entry.data]);
             }
-            mm::kfree(cx, entry.data);
+            give_back(cx, entry.data)?;
         }
         Release::Action(action) => {
             cx.call_guest(action, &[entry.data]);
         }
-        Release::Memory => mm::kfree(cx, entry.data),
+        Release::Memory => give_back(cx, entry.data)?,
         Release::Kernel(release) => release(cx, dev, entry.data)?,
         Release::Open | Release::Close => {}
     }

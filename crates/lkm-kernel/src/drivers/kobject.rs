@@ -54,6 +54,8 @@ pub struct State {
     pub(super) kset_ktype: u64,
     /// Objects that a row told of, so that their end is told as well: address to kind.
     told: crate::hash::Map<u64, &'static str>,
+    /// Objects with a name in memory of its own, which goes with their last reference: address to name.
+    named: std::collections::BTreeMap<u64, u64>,
 }
 
 /// A kobj_type of the kernel's own: its release, and its sysfs_ops (an address, or 0).
@@ -89,6 +91,44 @@ pub fn set_name(cx: &mut Cx, kobj: u64, text: &[u8]) -> R<()> {
     let new = mm::kstrdup(cx, &bytes)?;
     cx.w64(kobj + cx.off.kobject_name, new)?;
     free_name(cx, old);
+    cx.kobject.named.insert(kobj, new);
+    Ok(())
+}
+
+/// An object's end, where its own code knows of no release function: the name is freed.
+pub(crate) fn forget_name(cx: &mut Cx, kobj: u64) -> R<()> {
+    if let Some(name) = cx.kobject.named.remove(&kobj)
+        && cx.r64(kobj + cx.off.kobject_name)? == name
+    {
+        free_name(cx, name);
+    }
+    Ok(())
+}
+
+/// Memory goes that an object lies in whose last reference was not put: nobody frees its name any more.
+pub(crate) fn on_free(cx: &mut Cx, addr: u64, size: u64, by: &str) -> R<()> {
+    let inside = addr..addr.saturating_add(size.max(1));
+    let found: Vec<(u64, u64)> = cx
+        .kobject
+        .named
+        .range(inside)
+        .map(|(&k, &n)| (k, n))
+        .collect();
+    for (kobj, at) in found {
+        cx.kobject.named.remove(&kobj);
+        // The name may have been given away, or another object lie here by now.
+        if cx.r64(kobj + cx.off.kobject_name)? != at
+            || mm::guard::block_at(cx, at).is_none_or(|b| b.freed)
+        {
+            continue;
+        }
+        let detail = format!(
+            "\"{}\", the name of an object at offset {} of it",
+            cx.text(at)?,
+            kobj - addr
+        );
+        trace::misuse(cx, "name-lost", &detail, addr, by);
+    }
     Ok(())
 }
 
@@ -318,6 +358,7 @@ fn cleanup(cx: &mut Cx, kobj: u64) -> R<()> {
     let off = cx.off;
     let ktype = cx.r64(kobj + off.kobject_ktype)?;
     let label_at = cx.r64(kobj + off.kobject_name)?;
+    cx.kobject.named.remove(&kobj);
     let release = if ktype == 0 {
         0
     } else {
@@ -421,9 +462,11 @@ fn kobject_init_and_add(cx: &mut Cx, c: &Call) -> R {
     Ok(error as i64 as u64)
 }
 
-/// What kobject_init_and_add could not add is initialized: its owner puts it.
+/// What kobject_init_and_add could not add is initialized and has its name: its owner puts it.
 fn initialized(cx: &mut Cx, c: &Call) -> R<bool> {
     init(cx, c.a[0], c.a[1])?;
+    let text = formatted(cx, c, 3)?;
+    set_name(cx, c.a[0], &text)?;
     Ok(true)
 }
 

@@ -309,6 +309,7 @@ pub fn end_of_call(cx: &mut Cx) -> R<()> {
     while let Some(file) = cx.files.pending.get_mut(&tid).and_then(VecDeque::pop_front) {
         release(cx, file)?;
     }
+    crate::locking::back_to_user(cx, tid);
     Ok(())
 }
 
@@ -536,6 +537,12 @@ pub fn list(cx: &Cx, tid: Tid) -> Vec<(u32, u64, String)> {
         .collect()
 }
 
+/// Whether other tasks share the table of `tid` (CLONE_FILES).
+pub(super) fn shared(cx: &Cx, tid: Tid) -> bool {
+    let table = cx.files.by_task.get(&tid).map(|&at| &cx.files.tables[at]);
+    table.is_some_and(|t| t.users > 1)
+}
+
 /// Leaves the table: whoever leaves last closes its files (exit_files; daemonize does it as well).
 pub fn exit_files(cx: &mut Cx, tid: Tid) -> R<()> {
     let Some(index) = cx.files.by_task.remove(&tid) else {
@@ -585,15 +592,4 @@ fn tell_left(cx: &mut Cx, tid: Tid, index: usize) {
         let kind = "note".into();
         trace::emit(cx, Event::Output { kind, text });
     }
-}
-
-/// A task ends: its file table goes, and what it put last is released.
-pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) -> R<()> {
-    let ended = exit_files(cx, tid).and_then(|()| end_of_call(cx));
-    if let Err(stop) = ended {
-        // The kernel itself followed a bad pointer (operations in a module that has gone): an oops within
-        // the exit. Each file was taken out first, so that the second pass goes on behind it.
-        crate::traps::kernel_oops(cx, stop, None);
-    }
-    Ok(())
 }

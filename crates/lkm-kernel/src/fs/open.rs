@@ -20,6 +20,8 @@ pub const O_APPEND: u32 = 0o2000;
 pub struct State {
     files: BTreeMap<String, Vec<u8>>,
     texts: BTreeMap<u64, Vec<u8>>,
+    /// The file that a task's system call is about, where the count is the lab's only.
+    pub(super) in_call: BTreeMap<Tid, u64>,
 }
 
 /// Most bytes of a file in memory.

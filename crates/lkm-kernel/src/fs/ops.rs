@@ -31,10 +31,30 @@ fn with(cx: &mut Cx, fd: u32, call: impl FnOnce(&mut Cx, u64) -> R<i64>) -> R<i6
         return Ok(i64::from(-EBADF));
     };
     files::get(cx, file)?;
+    let tid = sched::current_tid(cx);
+    if !files::shared(cx, tid) {
+        cx.open.in_call.insert(tid, file);
+    }
     let answer = call(cx, file)?;
+    cx.open.in_call.remove(&tid);
     files::put(cx, file)?;
     files::end_of_call(cx)?;
     Ok(answer)
+}
+
+/// A task ends: what it has open is closed. One that dies inside of a system call had the file from its own table,
+/// without a count (fdget), unless others share the table: then that count stays for ever.
+pub(crate) fn on_exit(cx: &mut Cx, tid: sched::Tid) -> R<()> {
+    let held = cx.open.in_call.remove(&tid);
+    let ended = held
+        .map_or(Ok(()), |file| files::put(cx, file))
+        .and_then(|()| files::exit_files(cx, tid))
+        .and_then(|()| files::end_of_call(cx));
+    if let Err(stop) = ended {
+        // The kernel itself followed a bad pointer (operations in a module that has gone): an oops in the exit.
+        crate::traps::kernel_oops(cx, stop, None);
+    }
+    Ok(())
 }
 
 /// vfs_read of an open file into user memory.

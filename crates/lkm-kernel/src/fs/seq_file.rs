@@ -4,7 +4,7 @@
 use crate::abi::{Call, R, VaList, errno::*};
 use crate::mm::{self, uaccess};
 use crate::printk::format::vsnprintf;
-use crate::table::{Fails, Row, behaves};
+use crate::table::{Fails, Key, Row, When, behaves};
 use crate::{Cx, util};
 
 pub(crate) const ROWS: &[Row] = &[
@@ -20,12 +20,16 @@ pub(crate) const ROWS: &[Row] = &[
     behaves("seq_release", seq_release).sleeps(),
     behaves("seq_release_private", seq_release_private).sleeps(),
     behaves("single_open", single_open)
+        .acquires("seq_operations", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENOMEM))
         .sleeps(),
     behaves("single_open_size", single_open)
+        .acquires("seq_operations", Key::Arg(0), When::Zero)
         .fails(Fails::Errno(ENOMEM))
         .sleeps(),
-    behaves("single_release", seq_release).sleeps(),
+    behaves("single_release", seq_release)
+        .releases("seq_operations", Key::Arg(1))
+        .sleeps(),
     behaves("seq_read", seq_read).sleeps(),
     behaves("seq_lseek", seq_lseek).sleeps(),
     behaves("seq_printf", seq_printf),

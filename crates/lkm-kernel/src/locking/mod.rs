@@ -405,10 +405,15 @@ fn spins(kind: &str) -> bool {
     kind.contains("spin") || kind.starts_with("rwlock")
 }
 
-/// A task ends: what it still holds stays held for ever, and is told.
-pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) -> R<()> {
-    crate::audit::on_exit(cx, tid);
-    crate::rcu::on_exit(cx, tid);
+/// A system call returns: a lock that only its task may release is told, since no other call may expect it held.
+pub(crate) fn back_to_user(cx: &mut Cx, tid: Tid) {
+    if cx.sched.tasks[tid as usize].kind == TaskKind::User {
+        tell_held(cx, tid, false);
+    }
+}
+
+/// Tells, once, of the locks that `tid` holds; before its end only of those that no other task may release.
+fn tell_held(cx: &mut Cx, tid: Tid, ends: bool) {
     let held = cx.locks.by_task.get(&tid).cloned().unwrap_or_default();
     let process = cx.sched.tasks[tid as usize].kind == TaskKind::User;
     for key in held {
@@ -420,30 +425,38 @@ pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) -> R<()> {
         else {
             continue;
         };
+        let owned = holder.kind.contains("mutex") || holder.kind.starts_with("rwsem");
+        if !ends && !owned {
+            continue;
+        }
         // A callback that returns with a spinning lock is told by its preempt_count.
         if std::mem::replace(&mut holder.blamed, true) || spins(holder.kind) && process {
             continue;
         }
         let (kind, site) = (holder.kind, holder.site.clone());
         tell_holder(cx, key);
-        let detail = format!("a {kind}");
-        trace::emit(
-            cx,
-            Event::Misuse {
-                what: "lock-held".into(),
-                detail,
-                key,
-                function: if process {
-                    "exit to user mode"
-                } else {
-                    "do_exit"
-                }
-                .into(),
-                tid,
-                site,
-            },
-        );
+        let function = if process {
+            "exit to user mode"
+        } else {
+            "do_exit"
+        };
+        let event = Event::Misuse {
+            what: "lock-held".into(),
+            detail: format!("a {kind}"),
+            key,
+            function: function.into(),
+            tid,
+            site,
+        };
+        trace::emit(cx, event);
     }
+}
+
+/// A task ends: what it still holds stays held for ever, and is told.
+pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) -> R<()> {
+    crate::audit::on_exit(cx, tid);
+    crate::rcu::on_exit(cx, tid);
+    tell_held(cx, tid, true);
     let keys: Vec<u64> = cx.locks.queues.keys().copied().collect();
     for key in keys {
         leave_queue(cx, key, tid);
@@ -494,9 +507,10 @@ fn forget_range(cx: &mut Cx, addr: u64, size: u64, what: &str) {
 }
 
 /// Memory goes: a held lock in it is told, and whatever is armed in it.
-pub(crate) fn on_free(cx: &mut Cx, addr: u64) -> R<()> {
+pub(crate) fn on_free(cx: &mut Cx, addr: u64, by: &str) -> R<()> {
     let size = crate::mm::guard::block_at(cx, addr).map_or(1, |b| b.size);
-    crate::audit::on_free(cx, addr, size);
+    crate::audit::on_free(cx, addr, size, by);
+    crate::drivers::kobject::on_free(cx, addr, size, by)?;
     forget_range(cx, addr, size, "freed");
     Ok(())
 }
@@ -504,6 +518,7 @@ pub(crate) fn on_free(cx: &mut Cx, addr: u64) -> R<()> {
 /// A module's memory goes: a held static lock in it is told, and what will still call into it.
 pub(crate) fn on_module_free(cx: &mut Cx, index: usize) -> R<()> {
     crate::audit::after_unload(cx, index)?;
+    crate::lib::xarray::node::after_unload(cx, index);
     let m = &cx.modules.list[index];
     let (base, size) = (m.core_base, m.core_size.next_multiple_of(map::PAGE));
     forget_range(cx, base, size, "the module's memory is freed");

@@ -204,7 +204,7 @@ fn give(cx: &mut Cx, key: u64, other: u64, function: &'static str, kind: &str) -
         let detail = format!("byte at offset {}", at.wrapping_sub(addr) as i64);
         trace::misuse(cx, "redzone", &detail, found, function);
     }
-    crate::locking::on_free(cx, addr)?;
+    crate::locking::on_free(cx, addr, function)?;
     if let Some(block) = guard::block_at(cx, addr) {
         super::page_table::on_free(cx, addr, block.size, function);
         super::page_table::keep_mapped(cx, addr, block.size)?;

@@ -197,7 +197,7 @@ pub fn free(cx: &mut Cx, ptr: u64, function: &'static str) -> R<()> {
         );
         trace::misuse(cx, "redzone", &detail, ptr, function);
     }
-    crate::locking::on_free(cx, ptr)?;
+    crate::locking::on_free(cx, ptr, function)?;
     let (tid, site) = (crate::sched::current_tid(cx), trace::site(cx));
     trace::emit(
         cx,

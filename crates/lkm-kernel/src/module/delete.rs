@@ -113,7 +113,7 @@ fn checked_delete(cx: &mut Cx, name: &str, flags: u32) -> R<i32> {
         super::enter_phase(cx, index, Phase::Exit);
         let before = crate::context::save(cx);
         cx.call_guest(exit, &[]);
-        super::callback_balance(cx, before, "exit")?;
+        super::callback_balance(cx, before, "exit", exit)?;
     }
     // Without an exit function there was nothing to do, and that is done.
     trace::emit(

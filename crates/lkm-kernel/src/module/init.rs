@@ -19,7 +19,7 @@ pub(super) fn do_init_module(cx: &mut Cx, index: usize) -> R<i32> {
         let before = crate::context::save(cx);
         ret = cx.call_guest(init, &[]) as i32;
         super::words::check(cx)?;
-        super::callback_balance(cx, before, "init")?;
+        super::callback_balance(cx, before, "init", init)?;
         trace::emit(
             cx,
             Event::InitResult {

@@ -306,10 +306,10 @@ fn notify(cx: &mut Cx, module: usize, state: u32) -> R<i32> {
 }
 
 /// Tells preempt_count and interrupts left changed by a callback, and puts them back (do_one_initcall).
-fn callback_balance(cx: &mut Cx, before: (u32, u64), which: &str) -> R<()> {
+fn callback_balance(cx: &mut Cx, before: (u32, u64), which: &str, function: u64) -> R<()> {
     let after = crate::context::save(cx);
     if before.0 != after.0 {
-        trace::misuse(
+        trace::misuse_at(
             cx,
             "preempt-imbalance",
             &format!(
@@ -318,18 +318,20 @@ fn callback_balance(cx: &mut Cx, before: (u32, u64), which: &str) -> R<()> {
             ),
             0,
             which,
+            trace::place(function),
         );
     }
     if before.1 != after.1 {
-        trace::misuse(
+        trace::misuse_at(
             cx,
             "irq-imbalance",
             &format!("{which} returned with interrupts off"),
             0,
             which,
+            trace::place(function),
         );
     }
-    crate::rcu::balance(cx, 0, which);
+    crate::rcu::balance(cx, 0, which, function);
     if before != after {
         crate::context::add(cx, before.0.wrapping_sub(after.0) as i32);
         crate::context::set_irqs(cx, before.1 & 0x200 != 0);

@@ -272,7 +272,9 @@ pub(crate) fn run_todo(cx: &mut Cx) -> R<()> {
 
 fn release(cx: &mut Cx, dev: u64) -> R<()> {
     cx.w8(dev + cx.off.netdev_reg_state, RELEASED)?;
-    locking::on_free(cx, dev)?;
+    // The device's last reference is put: its name goes with it.
+    crate::drivers::kobject::forget_name(cx, dev + cx.off.netdev_dev + cx.off.device_kobj)?;
+    locking::on_free(cx, dev, "free_netdev")?;
     trace::released(cx, "net_device", dev);
     guard::free(cx, dev);
     Ok(())

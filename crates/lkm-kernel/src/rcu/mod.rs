@@ -113,14 +113,19 @@ pub(crate) fn depth(cx: &Cx) -> u32 {
     cx.rcu.readers.get(&tid).copied().unwrap_or(0)
 }
 
-/// A callback that began at depth `before` has returned: what it left locked is told and unlocked.
-pub(crate) fn balance(cx: &mut Cx, before: u32, which: &str) {
+/// A callback that began at depth `before` has returned: what it left locked is told and unlocked. `function`: the
+/// callback, or 0 for where the task is.
+pub(crate) fn balance(cx: &mut Cx, before: u32, which: &str, function: u64) {
     let after = depth(cx);
     if after <= before {
         return;
     }
     let detail = format!("{which} returned inside of an RCU read-side critical section");
-    trace::misuse(cx, "rcu-imbalance", &detail, 0, which);
+    let site = match function {
+        0 => trace::site(cx),
+        _ => trace::place(function),
+    };
+    trace::misuse_at(cx, "rcu-imbalance", &detail, 0, which, site);
     let tid = sched::current_tid(cx);
     if before == 0 {
         cx.rcu.readers.remove(&tid);
@@ -154,7 +159,7 @@ pub(crate) fn reading(cx: &Cx) -> bool {
 /// A task has ended: what it read under is forgotten, as exit_rcu does.
 pub(crate) fn on_exit(cx: &mut Cx, tid: Tid) {
     if !cx.sched.tasks[tid as usize].oopsed {
-        balance(cx, 0, "do_exit");
+        balance(cx, 0, "do_exit", 0);
     }
     cx.rcu.readers.remove(&tid);
 }
@@ -174,10 +179,20 @@ pub(crate) fn after_grace_period(cx: &mut Cx, job: Box<dyn FnOnce(&mut Cx) -> R<
 }
 
 /// A grace period may be over (rcu_do_batch).
-fn grace_over(cx: &mut Cx, seq: u64, _: u64) -> R<()> {
+fn grace_over(cx: &mut Cx, seq: u64, late: u64) -> R<()> {
     if !cx.rcu.readers.is_empty() {
         let when = cx.clock.now + RETRY;
-        time::at(cx, when, grace_over, seq, 0);
+        time::at(cx, when, grace_over, seq, late);
+        return Ok(());
+    }
+    // The end of a grace period is not when its callbacks have run: another processor's may come later, each after
+    // those that were queued before it, and only rcu_barrier waits for them.
+    let mut earlier = cx.rcu.waiting.range(..seq).map(|(_, what)| what);
+    let behind = earlier.any(|what| matches!(what, Waiting::Callback(_)));
+    let callback = matches!(cx.rcu.waiting.get(&seq), Some(Waiting::Callback(_)));
+    if callback && (behind || late == 0 && crate::choice::callback_waits(cx)) {
+        let when = cx.clock.now + if behind { RETRY } else { GRACE };
+        time::at(cx, when, grace_over, seq, 1);
         return Ok(());
     }
     let Some(what) = cx.rcu.waiting.remove(&seq) else {

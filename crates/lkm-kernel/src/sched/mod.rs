@@ -11,6 +11,7 @@ pub(crate) mod eager;
 pub(crate) mod extra;
 mod hung;
 pub mod identity;
+mod leave;
 mod rows;
 mod signal;
 pub(crate) mod swait;
@@ -147,6 +148,8 @@ pub struct State {
     pub wakes: u64,
     /// Switches made so far, to bound a run.
     pub switches: u64,
+    /// Tasks inside their exit.
+    leaving: std::collections::BTreeSet<Tid>,
     /// Interrupt context is in the middle of a callback (which may have blocked, against the rules).
     pub in_irq: bool,
     /// CPU hotplug states that were set up, with their teardown functions.
@@ -561,17 +564,7 @@ pub fn exit(cx: &mut Cx, how: TaskEnd, value: i64) -> ! {
                 site,
             },
         );
-        let hooks: [fn(&mut Cx, Tid) -> R<()>; 5] = [
-            crate::umh::on_exit,
-            crate::kthread::on_exit,
-            crate::mm::mmap::on_exit,
-            crate::fs::files::on_exit,
-            crate::locking::on_exit,
-        ];
-        for hook in hooks {
-            // A second fault while exiting ends what is left of the exit, as in the kernel.
-            let _ = hook(cx, tid);
-        }
+        leave::leave(cx, tid);
         let task = &mut cx.sched.tasks[tid as usize];
         task.dead = true;
         cx.sched.live.retain(|&t| t != tid);

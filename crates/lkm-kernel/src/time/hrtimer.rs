@@ -169,7 +169,7 @@ fn fire(cx: &mut Cx, timer: u64, _: u64) -> R<()> {
     let map = crate::locking::map_enter(cx, timer, "hrtimer", function);
     let restart = cx.call_guest(function, &[timer]) as u32;
     crate::locking::map_leave(cx, timer, "hrtimer", map);
-    crate::rcu::balance(cx, 0, "the timer function");
+    crate::rcu::balance(cx, 0, "the timer function", function);
     sched::left(cx);
     if !soft {
         context::set_irqs(cx, true);

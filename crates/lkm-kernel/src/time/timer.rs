@@ -127,7 +127,7 @@ fn fire(cx: &mut Cx, timer: u64, _: u64) -> R<()> {
     sched::left(cx);
     cx.timers.running = None;
     audit::ran(cx, KIND, timer);
-    crate::rcu::balance(cx, 0, "the timer function");
+    crate::rcu::balance(cx, 0, "the timer function", function);
     let after = context::save(cx);
     if before.0 != after.0 {
         let name = crate::module::kallsyms::describe(cx, function);
@@ -137,12 +137,13 @@ fn fire(cx: &mut Cx, timer: u64, _: u64) -> R<()> {
             4,
             &format!("timer: {name} preempt leak: {was:08x} -> {is:08x}\n"),
         );
-        trace::misuse(
+        trace::misuse_at(
             cx,
             "preempt-imbalance",
             &format!("the timer function {name} returned with preempt_count {is:#x}"),
             timer,
             "call_timer_fn",
+            trace::place(function),
         );
         context::add(cx, before.0.wrapping_sub(after.0) as i32);
     }

@@ -3,7 +3,7 @@
 
 use crate::{Cx, context};
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, Register};
-use lkm_machine::{Cause, Trap};
+use lkm_machine::{Cause, Regs, Trap};
 
 fn decode(cx: &Cx, rip: u64) -> Option<Instruction> {
     let mut bytes = [0u8; 15];
@@ -18,6 +18,38 @@ fn decode(cx: &Cx, rip: u64) -> Option<Instruction> {
     let mut decoder = Decoder::with_ip(64, &bytes[..have], rip, DecoderOptions::NONE);
     let instruction = decoder.decode();
     (!instruction.is_invalid()).then_some(instruction)
+}
+
+fn register(regs: &Regs, which: Register) -> Option<u64> {
+    Some(match which {
+        Register::RAX => regs.rax,
+        Register::RBX => regs.rbx,
+        Register::RCX => regs.rcx,
+        Register::RDX => regs.rdx,
+        Register::RSI => regs.rsi,
+        Register::RDI => regs.rdi,
+        Register::RBP => regs.rbp,
+        Register::RSP => regs.rsp,
+        Register::R8 => regs.r8,
+        Register::R9 => regs.r9,
+        Register::R10 => regs.r10,
+        Register::R11 => regs.r11,
+        Register::R12 => regs.r12,
+        Register::R13 => regs.r13,
+        Register::R14 => regs.r14,
+        Register::R15 => regs.r15,
+        _ => return None,
+    })
+}
+
+/// The error pointer that the instruction at `regs` reached `address` by: a member far enough behind one lies at the
+/// start of memory, where it looks like a member behind NULL.
+pub(super) fn error_base(cx: &Cx, regs: &Regs, address: u64) -> Option<u64> {
+    let instruction = decode(cx, regs.rip)?;
+    let base = register(regs, instruction.memory_base())?;
+    let reached = base.wrapping_add(instruction.memory_displacement64());
+    (crate::abi::is_err(base) && instruction.memory_index() == Register::None && reached == address)
+        .then_some(base)
 }
 
 /// Emulates the instruction at the trap if it is one of ours; whether the guest goes on.

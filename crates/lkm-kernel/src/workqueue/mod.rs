@@ -298,7 +298,7 @@ fn process_one_work(cx: &mut Cx, index: usize, at: usize) -> R<()> {
 
 /// A work function must leave the context as it found it.
 fn balance(cx: &mut Cx, before: (u32, u64), func: u64, work: u64) -> R<()> {
-    crate::rcu::balance(cx, 0, "the work function");
+    crate::rcu::balance(cx, 0, "the work function", func);
     let after = context::save(cx);
     if before == after {
         return Ok(());
@@ -325,7 +325,8 @@ fn balance(cx: &mut Cx, before: (u32, u64), func: u64, work: u64) -> R<()> {
             format!("the work function {name} returned with interrupts off"),
         )
     };
-    trace::misuse(cx, what, &detail, work, "process_one_work");
+    let site = trace::place(func);
+    trace::misuse_at(cx, what, &detail, work, "process_one_work", site);
     context::add(cx, before.0.wrapping_sub(after.0) as i32);
     context::set_irqs(cx, before.1 & 0x200 != 0);
     Ok(())

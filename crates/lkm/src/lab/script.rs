@@ -444,10 +444,15 @@ fn other_step(first: &str, rest: &[String]) -> Result<Step, String> {
             _ => Err("helpers [on|off]".into()),
         },
         "start" => match rest {
-            [name, command, rest @ ..] => Ok(Step::Start {
-                name: name.clone(),
-                step: Box::new(step(command, rest)?),
-            }),
+            [name, command, rest @ ..] => match step(command, rest)? {
+                Step::Does(_) => Err(format!(
+                    "{command} runs in its process without start: what waits there goes on in the background"
+                )),
+                step => Ok(Step::Start {
+                    name: name.clone(),
+                    step: Box::new(step),
+                }),
+            },
             _ => Err("start NAME COMMAND...".into()),
         },
         other => match act_words::parse(other, rest) {

@@ -29,6 +29,16 @@ pub struct State {
     spare: Vec<u64>,
     /// Freed while somebody read: they keep what they hold until nobody does.
     limbo: Vec<u64>,
+    /// Nodes of each array, and who made its first one.
+    arrays: crate::hash::Map<u64, Owned>,
+}
+
+/// The nodes of one array.
+struct Owned {
+    nodes: u64,
+    function: &'static str,
+    /// The call in the guest.
+    pc: u64,
 }
 
 /// xa_mk_internal.
@@ -286,11 +296,64 @@ pub(crate) fn new(cx: &mut Cx, xa: u64) -> R {
     cx.w64(list, list)?;
     cx.w64(list + 8, list)?;
     cx.w64(node.wrapping_add(cx.off.xa_node_array), xa)?;
+    match cx.xarray.arrays.get_mut(&xa) {
+        Some(owned) => owned.nodes += 1,
+        None => {
+            let (pc, function) = (crate::trace::call_place(cx), crate::trace::function(cx));
+            let owned = Owned {
+                nodes: 1,
+                function,
+                pc,
+            };
+            cx.xarray.arrays.insert(xa, owned);
+        }
+    }
     Ok(node)
+}
+
+/// A module's memory is about to go: arrays in it, or in what was freed, that have nodes are lost with them.
+pub(crate) fn after_unload(cx: &mut Cx, index: usize) {
+    let inside = |addr: u64| crate::module::find_by_addr(cx, addr) == Some(index);
+    let freed = |addr: u64| crate::mm::guard::block_of(cx, addr).is_some_and(|b| b.freed);
+    let mut lost: Vec<u64> = cx
+        .xarray
+        .arrays
+        .iter()
+        .filter(|(xa, owned)| inside(owned.pc) && (inside(**xa) || freed(**xa)))
+        .map(|(&xa, _)| xa)
+        .collect();
+    lost.sort_unstable();
+    let bytes = cx.off.xa_node_marks + 8 * MARKS;
+    for xa in lost {
+        let Some(owned) = cx.xarray.arrays.remove(&xa) else {
+            continue;
+        };
+        let event = lkm_trace::Event::Acquire {
+            kind: "xarray".into(),
+            key: xa,
+            size: owned.nodes * bytes,
+            detail: String::new(),
+            function: owned.function.into(),
+            class: lkm_trace::Class::Behaves,
+            tid: crate::sched::current_tid(cx),
+            site: lkm_trace::Site {
+                pc: owned.pc,
+                stack: Vec::new(),
+            },
+        };
+        crate::trace::emit(cx, event);
+    }
 }
 
 /// Gives a node back. A reader may still be in it: then it stays as it is until nobody reads.
 pub(crate) fn free(cx: &mut Cx, node: u64) -> R<()> {
+    let xa = cx.r64(node.wrapping_add(cx.off.xa_node_array))?;
+    if let Some(owned) = cx.xarray.arrays.get_mut(&xa) {
+        owned.nodes -= 1;
+        if owned.nodes == 0 {
+            cx.xarray.arrays.remove(&xa);
+        }
+    }
     // XA_RCU_FREE.
     cx.w64(node.wrapping_add(cx.off.xa_node_array), 1)?;
     if crate::rcu::reading(cx) {
