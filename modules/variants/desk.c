@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A device whose system calls go wrong in ways that show when they return, or never do: ioctl 0 leaves a mutex
- * locked, ioctl 1 dies; each reading of the file in /proc loses what single_open() allocated.
+ * locked, ioctl 1 dies; each opening of the note loses what single_open() allocated.
  */
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
@@ -10,7 +10,6 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 
 static DEFINE_MUTEX(drawer);
@@ -42,13 +41,22 @@ static int note_show(struct seq_file *m, void *v)
 
 static int note_open(struct inode *inode, struct file *file)
 {
+	/* The misc core has left its own there. */
+	file->private_data = NULL;
 	return single_open(file, note_show, NULL);
 }
 
-static const struct proc_ops note_ops = {
-	.proc_open = note_open,
-	.proc_read = seq_read,
-	.proc_release = seq_release,
+static const struct file_operations note_fops = {
+	.owner = THIS_MODULE,
+	.open = note_open,
+	.read = seq_read,
+	.release = seq_release,
+};
+
+static struct miscdevice note = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "lkm-note",
+	.fops = &note_fops,
 };
 
 static int __init desk_init(void)
@@ -57,16 +65,15 @@ static int __init desk_init(void)
 
 	if (err)
 		return err;
-	if (!proc_create("lkm-note", 0444, NULL, &note_ops)) {
+	err = misc_register(&note);
+	if (err)
 		misc_deregister(&desk);
-		return -ENOMEM;
-	}
-	return 0;
+	return err;
 }
 
 static void __exit desk_exit(void)
 {
-	remove_proc_entry("lkm-note", NULL);
+	misc_deregister(&note);
 	misc_deregister(&desk);
 }
 
