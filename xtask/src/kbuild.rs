@@ -86,6 +86,18 @@ pub fn write_if_changed(path: &Path, text: &[u8]) -> std::io::Result<()> {
     fs::write(path, text)
 }
 
+/// Why kbuild cannot work in a directory: its makefiles take a blank for the end of a name, and a colon for that of a
+/// target.
+fn unfit(dir: &Path) -> Option<String> {
+    let path = dir.display().to_string();
+    path.contains([' ', '\t', ':']).then(|| {
+        format!(
+            "kbuild cannot build in a directory with a blank or a colon in its path: {path}; \
+             CARGO_TARGET_DIR can name one without"
+        )
+    })
+}
+
 /// Runs kbuild in `dir`, which holds a Kbuild file. Sections that do not match and symbols that
 /// no kernel exports are part of what the modules test: they stay warnings.
 pub fn make(
@@ -94,6 +106,9 @@ pub fn make(
     more: &[String],
     quiet: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(why) = unfit(dir) {
+        return Err(why.into());
+    }
     let mut make = Command::new("make");
     make.arg("-C")
         .arg(&headers.build)
@@ -297,7 +312,19 @@ pub fn task(args: &[String]) -> crate::Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::without_conditions;
+    use super::{unfit, without_conditions};
+    use std::path::Path;
+
+    #[test]
+    fn a_directory_that_kbuild_would_take_for_several_is_told() {
+        assert_eq!(unfit(Path::new("/home/me/lkm-1.0/target")), None);
+        for bad in ["/home/my work/lkm", "/home/a:b/lkm"] {
+            assert!(
+                unfit(Path::new(bad)).is_some_and(|why| why.contains(bad)),
+                "{bad}"
+            );
+        }
+    }
 
     #[test]
     fn exports_lose_their_conditions() {

@@ -205,7 +205,12 @@ pub fn workspace() -> PathBuf {
 
 /// Where the build puts what it makes.
 pub fn target_directory() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    // A relative one is cargo's from where it was started; what is run in other directories needs it whole.
+    named.map_or_else(
+        || workspace().join("target"),
+        |dir| std::path::absolute(&dir).unwrap_or(dir),
+    )
 }
 
 fn unpacked_directory() -> PathBuf {
