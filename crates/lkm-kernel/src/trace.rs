@@ -130,7 +130,7 @@ pub(crate) fn call_place(cx: &Cx) -> u64 {
 /// A function of the module's as a place. Places are return addresses: this one is behind its first byte.
 pub(crate) fn place(function: u64) -> Site {
     Site {
-        pc: function + 1,
+        pc: function.wrapping_add(1),
         stack: Vec::new(),
     }
 }

@@ -5,6 +5,8 @@ mod common;
 
 use std::fs;
 use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 use common::{OURS, Root, kmod};
@@ -164,4 +166,20 @@ fn closed_streams_stay_nobodys() {
         let text = String::from_utf8_lossy(&text);
         assert!(!text.contains("WARNING"), "{}: {text}", path.display());
     }
+}
+
+/// Two programs that speak at a time do not break each other's lines.
+#[test]
+fn a_message_is_one_write() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let status = Command::new(OURS)
+        .args(["modprobe", "-S", "0.0.0-none", "lkmt_nowhere"])
+        .stderr(OwnedFd::from(theirs))
+        .status();
+    assert_eq!(status.unwrap().code(), Some(1));
+    let mut message = [0; 1000];
+    let n = ours.recv(&mut message).unwrap();
+    let wanted =
+        "modprobe: FATAL: Module lkmt_nowhere not found in directory /lib/modules/0.0.0-none\n";
+    assert_eq!(String::from_utf8_lossy(&message[..n]), wanted);
 }

@@ -167,7 +167,8 @@ pub fn with_world(
 ) -> i32 {
     let host = Process::new(system);
     let mut out = std::io::BufWriter::new(crate::host::Stdout);
-    let mut err = std::io::stderr().lock();
+    // A line is one write: many modprobes speak at a time while a machine boots.
+    let mut err = std::io::LineWriter::with_capacity(4096, std::io::stderr().lock());
     let fs = &crate::fs::RealFiles;
     let mut world = World {
         fs,
@@ -178,6 +179,8 @@ pub fn with_world(
         argv0,
     };
     let code = run(&mut world);
+    // Nowhere is left to complain about standard error.
+    let _ = err.flush();
     match out.flush() {
         Err(e) if code == 0 && e.kind() != std::io::ErrorKind::BrokenPipe => 1,
         _ => code,
