@@ -32,7 +32,7 @@ pub type Found = Option<Result<u64, i64>>;
 
 /// Opens a path for kernel code: the file, in no table, or a negative errno.
 pub fn open_file(cx: &mut Cx, path: &str, flags: u32) -> R<Result<u64, i64>> {
-    let resolvers: [fn(&mut Cx, &str, u32) -> R<Found>; 9] = [
+    let resolvers: [fn(&mut Cx, &str, u32) -> R<Found>; 10] = [
         super::kernel_sysctl::open_path,
         super::chrdev::open_path,
         super::sysctl::open_path,
@@ -41,6 +41,7 @@ pub fn open_file(cx: &mut Cx, path: &str, flags: u32) -> R<Result<u64, i64>> {
         super::sysfs::open_path,
         super::superblock::open_path,
         module_text,
+        module::files::open_path,
         memory,
     ];
     for resolve in resolvers {
@@ -136,8 +137,13 @@ pub fn text_file(cx: &mut Cx, path: &str, flags: u32, text: Vec<u8>) -> R<u64> {
         inode: 0,
     };
     let file = files::new_file(cx, &new)?;
-    cx.open.texts.insert(file, text);
+    keep_text(cx, file, text);
     Ok(file)
+}
+
+/// What reading an open file gives from now on.
+pub(crate) fn keep_text(cx: &mut Cx, file: u64, text: Vec<u8>) {
+    cx.open.texts.insert(file, text);
 }
 
 /// Copies the part of `bytes` at a file's position to user memory and moves the position.
@@ -157,12 +163,12 @@ pub fn read_bytes(cx: &mut Cx, file: u64, bytes: &[u8], buf: u64, len: u64) -> R
     Ok(done as i64)
 }
 
-fn text_read(cx: &mut Cx, file: u64, buf: u64, len: u64) -> R<i64> {
+pub(crate) fn text_read(cx: &mut Cx, file: u64, buf: u64, len: u64) -> R<i64> {
     let text = cx.open.texts.get(&file).cloned().unwrap_or_default();
     read_bytes(cx, file, &text, buf, len)
 }
 
-fn text_release(cx: &mut Cx, file: u64) -> R<()> {
+pub(crate) fn text_release(cx: &mut Cx, file: u64) -> R<()> {
     cx.open.texts.remove(&file);
     Ok(())
 }

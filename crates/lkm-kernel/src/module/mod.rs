@@ -5,6 +5,7 @@
 //! code may read and write them; [`Module`] keeps what calls alone can reach.
 
 pub mod delete;
+pub(crate) mod files;
 mod images;
 mod init;
 pub mod kallsyms;

@@ -47,7 +47,7 @@ pub fn read(cx: &mut Cx, path: &str, privileged: bool) -> R<Option<Answer>> {
     }))
 }
 
-fn find(cx: &Cx, name: &str) -> Option<usize> {
+pub(super) fn find(cx: &Cx, name: &str) -> Option<usize> {
     cx.modules
         .list
         .iter()
