@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A parameter of every type, echoed: correct. */
 //#Args: a_byte=255 a_short=-3 a_ushort=0x10 an_int=-010 a_uint=7 a_long=-9 a_ulong=0xffffffffff a_ullong=18446744073709551615 a_hex=0xbeef a_bool=on an_invbool=n a_charp="two words" a_string=tiny an_array=1,2,3
+//#Numbers: 8 -> 12, 4 -> 6, 5 -> 9
+//#Fixed: 2 the place of the last that is printed
 //#Verdict: clean
 //#Result: load=0 init=0 exit=done
 //#Real: load=0 unload=0 silent

@@ -259,6 +259,18 @@ impl Renaming {
         Ok(())
     }
 
+    /// A path below /sys/module: the module's name is its own, and a parameter's.
+    fn attribute(&self, rest: &str) -> String {
+        let mut names: Vec<String> = rest.split('/').map(str::to_owned).collect();
+        let parameter = names.get(1).is_some_and(|n| n == "parameters");
+        for at in if parameter { vec![0, 2] } else { vec![0] } {
+            if let Some(name) = names.get_mut(at) {
+                *name = self.known(name);
+            }
+        }
+        format!("/sys/module/{}", names.join("/"))
+    }
+
     /// A line of a script, in which the arguments have the new names.
     pub fn line(&self, line: &str) -> String {
         let mut words = line.split(' ');
@@ -298,6 +310,10 @@ impl Renaming {
             // A system call's own word, where the tool's would be a parameter.
             let call = matches!(first, "delete_module" | "finit_module");
             let option = call && word.starts_with("flags=") || word.starts_with("--");
+            if let Some(rest) = word.strip_prefix("/sys/module/") {
+                out.push(self.attribute(rest));
+                continue;
+            }
             // The kernel's own files.
             let path = ["/sys/", "/proc/", "/dev/null"]
                 .iter()
@@ -411,6 +427,18 @@ mod tests {
                 other("where"),
                 other("init")
             )
+        );
+        assert_eq!(
+            renaming.line("open /sys/module/inherited/parameters/where f"),
+            format!(
+                "open /sys/module/{}/parameters/{} f",
+                other("inherited"),
+                other("where")
+            )
+        );
+        assert_eq!(
+            renaming.line("cat /sys/module/inherited/init"),
+            format!("cat /sys/module/{}/init", other("inherited"))
         );
         assert_eq!(
             renaming.line("lsof thread:handoff"),
