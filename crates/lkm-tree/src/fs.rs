@@ -161,11 +161,6 @@ pub trait OpenDir: Send + Sync {
     fn touch(&self, name: &[u8]) -> Result<(), Errno>;
     /// Gives a file its final name, replacing what had it.
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Errno>;
-    /// Lets two files have each other's name, in one step, where the file
-    /// system knows how.
-    fn exchange(&self, _one: &[u8], _other: &[u8]) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
     fn remove(&self, name: &[u8]) -> Result<(), Errno>;
     /// Makes the renames last.
     fn sync(&self) -> Result<(), Errno>;
@@ -392,11 +387,6 @@ impl OpenDir for RealDir {
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Errno> {
         Ok(sys::renameat(&self.fd, from, &self.fd, to)?)
-    }
-
-    fn exchange(&self, one: &[u8], other: &[u8]) -> Result<(), Errno> {
-        let how = sys::RenameFlags::EXCHANGE;
-        Ok(sys::renameat_with(&self.fd, one, &self.fd, other, how)?)
     }
 
     fn remove(&self, name: &[u8]) -> Result<(), Errno> {

@@ -336,14 +336,9 @@ fn key(dir: &dyn OpenDir, name: &str) -> Key {
 }
 
 fn save(dir: &dyn OpenDir, name: &str, content: &[u8]) {
-    let Ok(t) = dir.create_temporary(&[content], 0o644) else {
-        return;
-    };
-    // What replaces another file is written to the disk at once by some file
-    // systems, which these need not be.
-    match dir.exchange(&t, name.as_bytes()) {
-        Ok(()) => drop(dir.remove(&t)),
-        Err(_) if dir.rename(&t, name.as_bytes()).is_ok() => {}
-        Err(_) => drop(dir.remove(&t)),
+    if let Ok(t) = dir.create_temporary(&[content], 0o644)
+        && dir.rename(&t, name.as_bytes()).is_err()
+    {
+        let _ = dir.remove(&t);
     }
 }
