@@ -20,24 +20,25 @@ fn decode(cx: &Cx, rip: u64) -> Option<Instruction> {
     (!instruction.is_invalid()).then_some(instruction)
 }
 
-fn register(regs: &Regs, which: Register) -> Option<u64> {
+/// A general register of 64 bits.
+fn register(regs: &mut Regs, which: Register) -> Option<&mut u64> {
     Some(match which {
-        Register::RAX => regs.rax,
-        Register::RBX => regs.rbx,
-        Register::RCX => regs.rcx,
-        Register::RDX => regs.rdx,
-        Register::RSI => regs.rsi,
-        Register::RDI => regs.rdi,
-        Register::RBP => regs.rbp,
-        Register::RSP => regs.rsp,
-        Register::R8 => regs.r8,
-        Register::R9 => regs.r9,
-        Register::R10 => regs.r10,
-        Register::R11 => regs.r11,
-        Register::R12 => regs.r12,
-        Register::R13 => regs.r13,
-        Register::R14 => regs.r14,
-        Register::R15 => regs.r15,
+        Register::RAX => &mut regs.rax,
+        Register::RBX => &mut regs.rbx,
+        Register::RCX => &mut regs.rcx,
+        Register::RDX => &mut regs.rdx,
+        Register::RSI => &mut regs.rsi,
+        Register::RDI => &mut regs.rdi,
+        Register::RBP => &mut regs.rbp,
+        Register::RSP => &mut regs.rsp,
+        Register::R8 => &mut regs.r8,
+        Register::R9 => &mut regs.r9,
+        Register::R10 => &mut regs.r10,
+        Register::R11 => &mut regs.r11,
+        Register::R12 => &mut regs.r12,
+        Register::R13 => &mut regs.r13,
+        Register::R14 => &mut regs.r14,
+        Register::R15 => &mut regs.r15,
         _ => return None,
     })
 }
@@ -46,7 +47,8 @@ fn register(regs: &Regs, which: Register) -> Option<u64> {
 /// start of memory, where it looks like a member behind NULL.
 pub(super) fn error_base(cx: &Cx, regs: &Regs, address: u64) -> Option<u64> {
     let instruction = decode(cx, regs.rip)?;
-    let base = register(regs, instruction.memory_base())?;
+    let mut regs = *regs;
+    let base = *register(&mut regs, instruction.memory_base())?;
     let reached = base.wrapping_add(instruction.memory_displacement64());
     (crate::abi::is_err(base) && instruction.memory_index() == Register::None && reached == address)
         .then_some(base)
@@ -188,26 +190,13 @@ fn string_io(cx: &mut Cx, trap: &mut Trap, instruction: &Instruction, next: u64)
     true
 }
 
-fn set(trap: &mut Trap, register: Register, value: u64) {
-    let regs = &mut trap.regs;
-    *match register {
-        Register::RAX => &mut regs.rax,
-        Register::RBX => &mut regs.rbx,
-        Register::RCX => &mut regs.rcx,
-        Register::RDX => &mut regs.rdx,
-        Register::RSI => &mut regs.rsi,
-        Register::RDI => &mut regs.rdi,
-        Register::RBP => &mut regs.rbp,
-        Register::R8 => &mut regs.r8,
-        Register::R9 => &mut regs.r9,
-        Register::R10 => &mut regs.r10,
-        Register::R11 => &mut regs.r11,
-        Register::R12 => &mut regs.r12,
-        Register::R13 => &mut regs.r13,
-        Register::R14 => &mut regs.r14,
-        Register::R15 => &mut regs.r15,
-        _ => return,
-    } = value;
+fn set(trap: &mut Trap, which: Register, value: u64) {
+    // None of the answers belongs into the stack pointer.
+    if which != Register::RSP
+        && let Some(place) = register(&mut trap.regs, which)
+    {
+        *place = value;
+    }
 }
 
 /// Replaces the `pause` instructions of a module's text, so that a loop that waits lets time pass. Only
